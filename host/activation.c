@@ -1,0 +1,157 @@
+/* activation: see activation.h. Facts used: PyThreadState_SetAsyncExc acts from a thread attached to the same
+ * interpreter; it finds its target by the identity of the thread that created the target's thread state. Attaching
+ * blocks while a C call keeps the GIL, hence a thread of its own for each runaway call and never the watchdog's. */
+#include "activation.h"
+
+#include <Python.h>
+
+#include <stdlib.h>
+
+#include "interp.h"
+
+enum { FIRST_PAUSE_NS = 5 * 1000 * 1000, LONGEST_PAUSE_NS = 200 * 1000 * 1000 };
+
+static void activation_fire(pyh_timer *timer);
+
+pyh_activation *pyh_activation_new(struct pyh_interp *interp)
+{
+    pyh_activation *activation = calloc(1, sizeof *activation);
+    if (activation != NULL) {
+        atomic_init(&activation->references, 1);
+        atomic_init(&activation->deadline_ns, PYH_NEVER);
+        atomic_init(&activation->armed_ns, PYH_NEVER);
+        activation->interp = pyh_interp_ref(interp);
+        activation->thread = PyThread_get_thread_ident();
+        activation->timer.fire = activation_fire;
+    }
+    return activation;
+}
+
+pyh_activation *pyh_activation_ref(pyh_activation *activation)
+{
+    atomic_fetch_add_explicit(&activation->references, 1, memory_order_relaxed);
+    return activation;
+}
+
+pyh_activation *pyh_activation_unref(pyh_activation *activation)
+{
+    if (activation != NULL && atomic_fetch_sub_explicit(&activation->references, 1, memory_order_acq_rel) == 1) {
+        pyh_interp_unref(activation->interp);
+        free(activation);
+    }
+    return NULL;
+}
+
+static void arm(pyh_activation *activation, int64_t at_ns)
+{
+    atomic_store(&activation->armed_ns, at_ns);
+    pyh_activation_ref(activation);
+    if (!pyh_watchdog_arm(&activation->timer, at_ns)) {
+        pyh_activation_unref(activation); /* it was armed already and has its reference */
+    }
+}
+
+pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns)
+{
+    pyh_activation_outer outer = {
+        .sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed),
+        .deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed),
+    };
+    /* An inner call takes the next odd number, so that interrupts for the outer one pause meanwhile. */
+    atomic_store(&activation->sequence, outer.sequence + 1 + (outer.sequence & 1));
+    atomic_store(&activation->deadline_ns, deadline_ns);
+    if (deadline_ns < atomic_load(&activation->armed_ns)) {
+        arm(activation, deadline_ns);
+    }
+    return outer;
+}
+
+void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer)
+{
+    int64_t deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed);
+    uint64_t sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed);
+    bool nested = (outer.sequence & 1) != 0;
+    atomic_store(&activation->deadline_ns, outer.deadline_ns);
+    atomic_store(&activation->sequence, sequence + (nested ? 2 : 1));
+    if (deadline_ns != PYH_NEVER && pyh_now_ns() >= deadline_ns) {
+        /* One that was set but not yet raised would hit the next call. */
+        PyThreadState_SetAsyncExc(activation->thread, NULL);
+    }
+    if (nested && outer.deadline_ns < atomic_load(&activation->armed_ns)) {
+        arm(activation, outer.deadline_ns);
+    }
+}
+
+typedef struct {
+    pyh_activation *activation; /* owned */
+    uint64_t sequence;
+} runaway;
+
+/* Raises the interrupt if the call still runs; whether it does. Waits for the interpreter's GIL. */
+static bool interrupt(const runaway *call)
+{
+    pyh_interp *interp = call->activation->interp;
+    bool runs = false;
+    if (!pyh_interp_enter(interp)) {
+        return false;
+    }
+    PyThreadState *thread_state = PyThreadState_New(interp->python);
+    if (thread_state != NULL) {
+        PyEval_RestoreThread(thread_state);
+        runs = atomic_load(&call->activation->sequence) == call->sequence;
+        if (runs && interp->interrupt_class != NULL) {
+            PyThreadState_SetAsyncExc(call->activation->thread, interp->interrupt_class);
+        }
+        PyThreadState_Clear(thread_state);
+        PyThreadState_DeleteCurrent();
+    }
+    pyh_interp_leave(interp);
+    return runs;
+}
+
+static void *interrupt_main(void *argument)
+{
+    runaway *call = argument;
+    int64_t pause_ns = FIRST_PAUSE_NS;
+    while (interrupt(call)) {
+        struct timespec pause = {.tv_nsec = (long)pause_ns};
+        nanosleep(&pause, NULL);
+        pause_ns = pause_ns * 2 < LONGEST_PAUSE_NS ? pause_ns * 2 : LONGEST_PAUSE_NS;
+    }
+    pyh_activation_unref(call->activation);
+    free(call);
+    return NULL;
+}
+
+/* Without memory or a thread the call goes on; its caller has been answered all the same. */
+static void start_interrupt(pyh_activation *activation, uint64_t sequence)
+{
+    pthread_t thread;
+    runaway *call = malloc(sizeof *call);
+    if (call == NULL) {
+        return;
+    }
+    *call = (runaway){.activation = pyh_activation_ref(activation), .sequence = sequence};
+    if (pyh_thread_start(&thread, "pyh-interrupt", interrupt_main, call) == PYHOST_OK) {
+        pthread_detach(thread);
+    } else {
+        pyh_activation_unref(activation);
+        free(call);
+    }
+}
+
+/* On the watchdog's thread, with the reference that arm took. */
+static void activation_fire(pyh_timer *timer)
+{
+    pyh_activation *activation = (pyh_activation *)((char *)timer - offsetof(pyh_activation, timer));
+    atomic_store(&activation->armed_ns, PYH_NEVER);
+    uint64_t sequence = atomic_load(&activation->sequence);
+    int64_t deadline_ns = atomic_load(&activation->deadline_ns);
+    bool same_call = atomic_load(&activation->sequence) == sequence && (sequence & 1) != 0;
+    if (same_call && deadline_ns <= pyh_now_ns()) {
+        start_interrupt(activation, sequence);
+    } else if (deadline_ns != PYH_NEVER) {
+        arm(activation, deadline_ns);
+    }
+    pyh_activation_unref(activation);
+}

@@ -1,0 +1,43 @@
+/* activation: what one thread runs in one interpreter, and until when.
+ *
+ * Each call begins and ends here. When its deadline passes while it runs, a disposable thread attaches to the
+ * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended.
+ * Beginning a call costs two atomic stores: the timer is armed only if none is armed for an earlier time, and looks
+ * again when it fires. Reference counted, as the disposable thread may outlive the interpreter's thread. */
+#ifndef PYH_ACTIVATION_H
+#define PYH_ACTIVATION_H
+
+#include "watchdog.h"
+
+struct pyh_interp;
+
+typedef struct pyh_activation {
+    _Atomic uint32_t references;
+    /* fixed after new */
+    struct pyh_interp *interp; /* owned */
+    unsigned long thread;      /* CPython's identity of the thread that runs calls */
+    /* atomic, sequentially consistent: the two sides must agree who arms the timer */
+    _Atomic uint64_t sequence;   /* odd while a call runs; changed only by that thread with the GIL held */
+    _Atomic int64_t deadline_ns; /* of the running call, or PYH_NEVER */
+    _Atomic int64_t armed_ns;    /* when the timer fires, or PYH_NEVER */
+    pyh_timer timer;
+} pyh_activation;
+
+/* For the calling thread. NULL: no memory. */
+pyh_activation *pyh_activation_new(struct pyh_interp *interp);
+pyh_activation *pyh_activation_ref(pyh_activation *activation);
+pyh_activation *pyh_activation_unref(pyh_activation *activation);
+
+/* What an outer call of the same thread needs back when an inner one ends. */
+typedef struct pyh_activation_outer {
+    uint64_t sequence;
+    int64_t deadline_ns;
+} pyh_activation_outer;
+
+/* Begins a call that should end by the deadline. This thread, GIL held. */
+pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns);
+
+/* Ends it; no interrupt reaches this thread afterwards. This thread, GIL held. */
+void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer);
+
+#endif

@@ -1,0 +1,47 @@
+/* channel: a bounded first-in first-out queue of pointers between threads.
+ *
+ * Many senders, many receivers; any thread. A full channel refuses at once: backpressure is an answer. Closing wakes
+ * every receiver; what was accepted can still be received. It does not own what passes through. No function here may
+ * be called with a GIL held if it can wait. */
+#ifndef PYH_CHANNEL_H
+#define PYH_CHANNEL_H
+
+#include <stddef.h>
+
+#include "sync.h"
+
+typedef struct pyh_channel {
+    /* fixed after init */
+    size_t capacity;
+    void **ring;
+    pyh_mutex mutex;
+    pyh_condition readable;
+    /* guarded by mutex */
+    size_t first;
+    size_t count;
+    size_t waiting; /* receivers asleep */
+    bool closed;
+    pyh_notifier *notifier; /* borrowed; notified when the channel stops being empty, or closes */
+} pyh_channel;
+
+/* Zeroed memory becomes an open, empty channel of that capacity, at least 1. OK or NO_MEMORY. */
+pyhost_status pyh_channel_init(pyh_channel *channel, size_t capacity);
+void pyh_channel_deinit(pyh_channel *channel);
+
+/* Takes all of the items or, from the end, as many less as do not fit; *sent is how many it took. OK if all were
+ * taken, else FULL or CLOSED. Never waits. */
+pyhost_status pyh_channel_send(pyh_channel *channel, void *const *items, size_t count, size_t *sent);
+
+/* The oldest item. TIMEOUT when there is none by the deadline (0: do not wait), CLOSED when there will be none. */
+pyhost_status pyh_channel_receive(pyh_channel *channel, int64_t deadline_ns, void **item);
+
+/* Nothing more is accepted; wakes all receivers. Calling it again changes nothing. */
+void pyh_channel_close(pyh_channel *channel);
+
+/* From now on the notifier tells when there is something to receive; NULL for no notifier. */
+void pyh_channel_set_notifier(pyh_channel *channel, pyh_notifier *notifier);
+
+/* How many items wait. */
+size_t pyh_channel_depth(pyh_channel *channel);
+
+#endif

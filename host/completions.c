@@ -1,0 +1,56 @@
+/* completions: see completions.h. A stack that is taken whole and turned round, so pushing needs no lock. */
+#include "completions.h"
+
+#include <stdlib.h>
+
+pyh_completions *pyh_completions_new(void)
+{
+    pyh_completions *completions = calloc(1, sizeof *completions);
+    if (completions == NULL || pyh_notifier_init(&completions->notifier) != PYHOST_OK) {
+        free(completions);
+        return NULL;
+    }
+    atomic_init(&completions->references, 1);
+    return completions;
+}
+
+pyh_completions *pyh_completions_ref(pyh_completions *completions)
+{
+    atomic_fetch_add_explicit(&completions->references, 1, memory_order_relaxed);
+    return completions;
+}
+
+pyh_completions *pyh_completions_unref(pyh_completions *completions)
+{
+    if (completions != NULL && atomic_fetch_sub_explicit(&completions->references, 1, memory_order_acq_rel) == 1) {
+        pyh_notifier_deinit(&completions->notifier);
+        free(completions);
+    }
+    return NULL;
+}
+
+void pyh_completions_push(pyh_completions *completions, pyh_call *call)
+{
+    pyh_call *newest = atomic_load_explicit(&completions->newest, memory_order_relaxed);
+    do {
+        call->next = newest;
+    } while (!atomic_compare_exchange_weak_explicit(&completions->newest, &newest, call, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (newest == NULL) {
+        pyh_notifier_notify(&completions->notifier);
+    }
+}
+
+pyh_call *pyh_completions_drain(pyh_completions *completions)
+{
+    pyh_notifier_clear(&completions->notifier);
+    pyh_call *call = atomic_exchange_explicit(&completions->newest, NULL, memory_order_acq_rel);
+    pyh_call *oldest = NULL;
+    while (call != NULL) {
+        pyh_call *next = call->next;
+        call->next = oldest;
+        oldest = call;
+        call = next;
+    }
+    return oldest;
+}

@@ -1,0 +1,75 @@
+/* core: the Python face of the C half, the extension module pyhost._core.
+ *
+ * The only place where a pyhost_status becomes a Python exception. The module is loaded once in the host's main
+ * interpreter and once in each plugin's; its state belongs to that interpreter. All functions: GIL held. */
+#ifndef PYH_CORE_H
+#define PYH_CORE_H
+
+#include <Python.h>
+
+#include "call.h"
+#include "codec.h"
+#include "completions.h"
+#include "interp.h"
+#include "route.h"
+
+typedef struct pyh_core {
+    pyh_codec codec;
+    pyh_interp *interp; /* owned; the plugin's interp that this module is in, NULL in the host */
+    PyObject *build_error; /* pyhost.errors.build */
+    PyTypeObject *router_type;
+    PyTypeObject *function_type;
+    PyTypeObject *map_type;
+    PyTypeObject *call_type;
+    PyTypeObject *completions_type;
+    PyTypeObject *interpreter_type;
+} pyh_core;
+
+extern PyModuleDef pyh_core_module;
+
+extern PyType_Spec pyh_router_spec;
+extern PyType_Spec pyh_function_spec;
+extern PyType_Spec pyh_map_spec;
+extern PyType_Spec pyh_call_spec;
+extern PyType_Spec pyh_completions_spec;
+extern PyType_Spec pyh_interpreter_spec;
+
+/* Creates the module's definition for PyInit__core. */
+PYHOST_API PyObject *pyhost_core_init(void);
+
+/* The state of the module that defined the type. */
+pyh_core *pyh_core_of(PyTypeObject *type);
+
+/* Raises pyhost.errors.build(name of the status, function, detail). The detail is borrowed; NULL for None. */
+void pyh_core_raise(pyh_core *core, pyhost_status status, PyObject *function, PyObject *detail);
+
+/* The same with a detail made of the exception that is set, "PREFIX: Type: text", which becomes the cause. */
+void pyh_core_raise_from(pyh_core *core, pyhost_status status, PyObject *function, const char *prefix);
+
+/* The value of an answer, or NULL with the exception that it stands for. Nothing is taken over. */
+PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *reply, PyObject *function);
+
+/* Seconds (float or int, > 0) to nanoseconds; None gives the default. -1 with an exception set. */
+int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns);
+
+/* Wraps what exists already; NULL with an exception set. References are taken. */
+PyObject *pyh_core_wrap_router(pyh_core *core, pyh_router *router);
+PyObject *pyh_core_wrap_call(pyh_core *core, pyh_call *call);
+PyObject *pyh_core_function(pyh_core *core, pyh_router *router, PyObject *name);
+/* The iterator of Function.map; the function is borrowed. */
+PyObject *pyh_core_map(pyh_core *core, PyObject *function, PyObject *iterable, int64_t timeout_ns);
+
+pyh_router *pyh_core_unwrap_router(PyObject *router);
+pyh_interp *pyh_core_unwrap_interpreter(PyObject *interpreter);
+pyh_completions *pyh_core_unwrap_completions(PyObject *completions);
+
+/* For core_map.c: the full name of a Function (borrowed), and its route as of now: OK with a new reference to it, or
+ * a status and nothing raised. */
+PyObject *pyh_core_function_name(PyObject *function);
+pyhost_status pyh_core_function_resolve(PyObject *function, pyh_route **route, pyh_function **found);
+
+/* Functions of the module for the plugin's side, see core_serve.c. */
+PyObject *pyh_core_serve_ready(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *pyh_core_open_inbox(PyObject *module, PyObject *unused);
+
+#endif

@@ -1,0 +1,234 @@
+/* core_interpreter: _core.Interpreter, by which the host starts, watches and ends a plugin's interpreter. */
+#include "core.h"
+
+typedef struct {
+    PyObject_HEAD
+    pyh_interp *interp; /* owned */
+} Interpreter;
+
+static pyh_interp *interp_of(PyObject *self)
+{
+    return ((Interpreter *)self)->interp;
+}
+
+pyh_interp *pyh_core_unwrap_interpreter(PyObject *interpreter)
+{
+    return interp_of(interpreter);
+}
+
+static PyObject *interpreter_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"router", "name", "inbox", NULL};
+    pyh_core *core = pyh_core_of(type);
+    PyObject *router;
+    const char *name;
+    Py_ssize_t inbox;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!sn:Interpreter", names, core->router_type, &router, &name,
+                                     &inbox)) {
+        return NULL;
+    }
+    if (inbox < 1) {
+        return PyErr_Format(PyExc_ValueError, "inbox is %zd; allowed: 1 and more", inbox);
+    }
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_RuntimeError, "only the main interpreter can start plugin interpreters");
+        return NULL;
+    }
+    Interpreter *self = (Interpreter *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->interp = pyh_interp_new(pyh_core_unwrap_router(router), name, (size_t)inbox);
+        if (self->interp == NULL) {
+            Py_DECREF(self);
+            return PyErr_NoMemory();
+        }
+    }
+    return (PyObject *)self;
+}
+
+static void interpreter_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    pyh_interp *interp = interp_of(object);
+    if (interp != NULL) {
+        pyh_interp_close(interp);
+        pyh_interp_unref(interp);
+    }
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *interpreter_start(PyObject *self, PyObject *arguments)
+{
+    PyObject *boot;
+    double start_limit, stop_limit;
+    pyh_message *message;
+    if (!PyArg_ParseTuple(arguments, "Odd:start", &boot, &start_limit, &stop_limit)) {
+        return NULL;
+    }
+    pyh_core *core = pyh_core_of(Py_TYPE(self));
+    if (pyh_codec_encode_message(&core->codec, boot, &message) != PYHOST_OK) {
+        return NULL;
+    }
+    if (pyh_interp_start(interp_of(self), message, (int64_t)(start_limit * 1e9), (int64_t)(stop_limit * 1e9)) !=
+        PYHOST_OK) {
+        PyErr_SetString(PyExc_OSError, "the operating system gives no more threads");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Waits for an event with the GIL released; True when it is set in time. */
+static PyObject *wait_event(pyh_event *event, PyObject *timeout)
+{
+    int64_t timeout_ns = pyh_core_timeout(timeout, PYH_NEVER);
+    if (timeout_ns < 0) {
+        return NULL;
+    }
+    int64_t deadline_ns = pyh_deadline_after(timeout_ns);
+    for (;;) {
+        pyhost_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = pyh_event_wait(event, deadline_ns);
+        Py_END_ALLOW_THREADS
+        if (status != PYHOST_INTERRUPTED) {
+            return PyBool_FromLong(status == PYHOST_OK);
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return NULL;
+        }
+    }
+}
+
+static PyObject *interpreter_wait_ready(PyObject *self, PyObject *timeout)
+{
+    return wait_event(&interp_of(self)->ready, timeout);
+}
+
+static PyObject *interpreter_wait_ended(PyObject *self, PyObject *timeout)
+{
+    return wait_event(&interp_of(self)->ended, timeout);
+}
+
+/* (name of a status, decoded reply or None) */
+static PyObject *outcome(PyObject *self, pyhost_status status, pyh_message *reply)
+{
+    PyObject *value = Py_NewRef(Py_None);
+    if (reply != NULL && pyh_codec_decode_message(&pyh_core_of(Py_TYPE(self))->codec, reply, &value) != PYHOST_OK) {
+        return NULL;
+    }
+    return Py_BuildValue("(sN)", pyhost_status_name(status), value);
+}
+
+static PyObject *interpreter_start_outcome(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyh_interp *interp = interp_of(self);
+    if (!pyh_event_is_set(&interp->ready)) {
+        PyErr_SetString(PyExc_RuntimeError, "the interpreter is still starting");
+        return NULL;
+    }
+    return outcome(self, interp->start_status, interp->start_reply);
+}
+
+static PyObject *interpreter_stop_outcome(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyh_interp *interp = interp_of(self);
+    if (!pyh_event_is_set(&interp->ended)) {
+        PyErr_SetString(PyExc_RuntimeError, "the interpreter has not ended");
+        return NULL;
+    }
+    return outcome(self, interp->stop_reply != NULL ? PYHOST_RAISED : PYHOST_OK, interp->stop_reply);
+}
+
+static PyObject *interpreter_close(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyh_interp_close(interp_of(self));
+    Py_RETURN_NONE;
+}
+
+static PyObject *interpreter_set_aside(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyh_interp_set_aside(interp_of(self));
+    Py_RETURN_NONE;
+}
+
+static PyObject *interpreter_get_id(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(interp_of(self)->id);
+}
+
+static PyObject *interpreter_get_state(PyObject *self, void *unused)
+{
+    static const char *const names[] = {
+        [PYH_INTERP_STARTING] = "starting", [PYH_INTERP_RUNNING] = "running", [PYH_INTERP_DRAINING] = "draining",
+        [PYH_INTERP_STOPPED] = "stopped",   [PYH_INTERP_FAILED] = "failed",   [PYH_INTERP_LOST] = "lost",
+    };
+    (void)unused;
+    return PyUnicode_FromString(names[atomic_load(&interp_of(self)->state)]);
+}
+
+static PyObject *interpreter_get_queued(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(pyh_channel_depth(&interp_of(self)->inbox));
+}
+
+static PyObject *interpreter_get_running(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(atomic_load(&interp_of(self)->running));
+}
+
+static PyObject *interpreter_get_served(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(atomic_load(&interp_of(self)->served));
+}
+
+static PyMethodDef interpreter_methods[] = {
+    {"start", interpreter_start, METH_VARARGS,
+     "start(boot, start_limit, stop_limit, /)\n--\n\nStart the owner thread, once. boot: what pyhost.guest starts "
+     "with; the limits, in seconds, bound import with on_start, and on_stop."},
+    {"wait_ready", interpreter_wait_ready, METH_O,
+     "wait_ready(timeout, /)\n--\n\nWait until it has started or failed to; False when it takes longer."},
+    {"start_outcome", interpreter_start_outcome, METH_NOARGS,
+     "start_outcome()\n--\n\n(\"OK\", the plugin's description) or (name of a status, failure or None)."},
+    {"close", interpreter_close, METH_NOARGS,
+     "close()\n--\n\nStop taking calls; those in the inbox are run, then it ends. Does not wait."},
+    {"wait_ended", interpreter_wait_ended, METH_O,
+     "wait_ended(timeout, /)\n--\n\nWait until its thread has done its last; False when it takes longer."},
+    {"stop_outcome", interpreter_stop_outcome, METH_NOARGS,
+     "stop_outcome()\n--\n\n(\"OK\", None), or (\"RAISED\", the failure of on_stop)."},
+    {"set_aside", interpreter_set_aside, METH_NOARGS,
+     "set_aside()\n--\n\nGive it up: it is lost unless its thread comes back."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef interpreter_getset[] = {
+    {"id", interpreter_get_id, NULL, "pyhost's own number for it, unique in the process.", NULL},
+    {"state", interpreter_get_state, NULL, "starting, running, draining, stopped, failed or lost.", NULL},
+    {"queued", interpreter_get_queued, NULL, "How many calls wait in its inbox.", NULL},
+    {"running", interpreter_get_running, NULL, "How many calls it is executing.", NULL},
+    {"served", interpreter_get_served, NULL, "How many calls it has finished.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot interpreter_slots[] = {
+    {Py_tp_doc, (void *)"Interpreter(router, name, inbox)\n--\n\nOne plugin interpreter and its owner thread."},
+    {Py_tp_new, interpreter_new},
+    {Py_tp_dealloc, interpreter_dealloc},
+    {Py_tp_methods, interpreter_methods},
+    {Py_tp_getset, interpreter_getset},
+    {0, NULL},
+};
+
+PyType_Spec pyh_interpreter_spec = {
+    .name = "pyhost._core.Interpreter",
+    .basicsize = sizeof(Interpreter),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = interpreter_slots,
+};

@@ -1,0 +1,212 @@
+/* core_module: the module's definition, its state, and how answers become values and exceptions. */
+#include <math.h>
+
+#include "buffer.h"
+#include "core.h"
+#include "runtime.h"
+
+pyh_core *pyh_core_of(PyTypeObject *type)
+{
+    return PyType_GetModuleState(type);
+}
+
+static int load_build_error(pyh_core *core)
+{
+    if (core->build_error == NULL) {
+        PyObject *errors = PyImport_ImportModule("pyhost.errors");
+        core->build_error = errors != NULL ? PyObject_GetAttrString(errors, "build") : NULL;
+        Py_XDECREF(errors);
+    }
+    return core->build_error != NULL ? 0 : -1;
+}
+
+void pyh_core_raise(pyh_core *core, pyhost_status status, PyObject *function, PyObject *detail)
+{
+    if (load_build_error(core) < 0) {
+        return;
+    }
+    PyObject *error = PyObject_CallFunction(core->build_error, "sOO", pyhost_status_name(status), function,
+                                            detail != NULL ? detail : Py_None);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+}
+
+void pyh_core_raise_from(pyh_core *core, pyhost_status status, PyObject *function, const char *prefix)
+{
+    PyObject *cause = PyErr_GetRaisedException();
+    PyObject *detail = PyUnicode_FromFormat("%s%s: %S", prefix, Py_TYPE(cause)->tp_name, cause);
+    if (detail != NULL) {
+        pyh_core_raise(core, status, function, detail);
+        Py_DECREF(detail);
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    PyException_SetCause(error, cause);
+    PyErr_SetRaisedException(error);
+}
+
+PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *reply, PyObject *function)
+{
+    PyObject *value = NULL;
+    if (reply != NULL && pyh_codec_decode_message(&core->codec, reply, &value) != PYHOST_OK) {
+        pyh_core_raise_from(core, PYHOST_BAD_RESULT, function, "");
+        return NULL;
+    }
+    if (status == PYHOST_OK) {
+        return value;
+    }
+    pyh_core_raise(core, status, function, value);
+    Py_XDECREF(value);
+    return NULL;
+}
+
+int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns)
+{
+    if (seconds == NULL || seconds == Py_None) {
+        return default_ns;
+    }
+    double value = PyFloat_AsDouble(seconds);
+    if (value == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (!(value > 0)) {
+        PyErr_Format(PyExc_ValueError, "timeout is %R; allowed: a number of seconds above 0", seconds);
+        return -1;
+    }
+    return value < 9e9 ? (int64_t)ceil(value * 1e9) : PYH_NEVER;
+}
+
+static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
+{
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *type != NULL ? PyModule_AddType(module, *type) : -1;
+}
+
+/* In a plugin's interpreter: who we are, and the way to the other plugins. */
+static int join_interp(PyObject *module, pyh_core *core)
+{
+    core->interp = pyh_interp_ref(pyh_current_interp);
+    core->interp->codec = &core->codec;
+    PyObject *router = pyh_core_wrap_router(core, core->interp->router);
+    int result = PyModule_AddObjectRef(module, "router", router);
+    Py_XDECREF(router);
+    return result;
+}
+
+static int core_exec(PyObject *module)
+{
+    pyh_core *core = PyModule_GetState(module);
+    struct {
+        PyType_Spec *spec;
+        PyTypeObject **type;
+    } types[] = {
+        {&pyh_buffer_spec, &core->codec.buffer_type}, {&pyh_router_spec, &core->router_type},
+        {&pyh_function_spec, &core->function_type},   {&pyh_map_spec, &core->map_type},
+        {&pyh_call_spec, &core->call_type},           {&pyh_completions_spec, &core->completions_type},
+        {&pyh_interpreter_spec, &core->interpreter_type},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (add_type(module, types[i].spec, types[i].type) < 0) {
+            return -1;
+        }
+    }
+    if (PyModule_AddObjectRef(module, "embedded", pyh_runtime_is_embedded() ? Py_True : Py_False) < 0 ||
+        PyModule_AddStringConstant(module, "version", pyhost_version()) < 0) {
+        return -1;
+    }
+    if (pyh_current_interp != NULL) {
+        return join_interp(module, core);
+    }
+    return PyInterpreterState_Get() == PyInterpreterState_Main() ? pyh_runtime_attach() : 0;
+}
+
+static int core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    pyh_core *core = PyModule_GetState(module);
+    Py_VISIT(core->build_error);
+    Py_VISIT(core->router_type);
+    Py_VISIT(core->function_type);
+    Py_VISIT(core->map_type);
+    Py_VISIT(core->call_type);
+    Py_VISIT(core->completions_type);
+    Py_VISIT(core->interpreter_type);
+    return pyh_codec_traverse(&core->codec, visit, arg);
+}
+
+static int core_clear(PyObject *module)
+{
+    pyh_core *core = PyModule_GetState(module);
+    Py_CLEAR(core->build_error);
+    Py_CLEAR(core->router_type);
+    Py_CLEAR(core->function_type);
+    Py_CLEAR(core->map_type);
+    Py_CLEAR(core->call_type);
+    Py_CLEAR(core->completions_type);
+    Py_CLEAR(core->interpreter_type);
+    pyh_codec_clear(&core->codec);
+    return 0;
+}
+
+static void core_free(void *module)
+{
+    pyh_core *core = PyModule_GetState(module);
+    core_clear(module);
+    core->interp = pyh_interp_unref(core->interp);
+}
+
+static PyObject *core_copy(PyObject *module, PyObject *value)
+{
+    pyh_core *core = PyModule_GetState(module);
+    pyh_message *message = NULL;
+    if (pyh_codec_encode_message(&core->codec, value, &message) != PYHOST_OK) {
+        return NULL;
+    }
+    PyObject *decoded = NULL;
+    pyh_codec_decode_message(&core->codec, message, &decoded);
+    pyh_message_unref(message);
+    return decoded;
+}
+
+static PyObject *core_lost_count(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromUnsignedLong(pyh_interp_lost_count());
+}
+
+static PyMethodDef core_methods[] = {
+    {"copy", core_copy, METH_O,
+     "copy(value)\n--\n\nThe value as it arrives in another interpreter: encoded to a message and decoded again."},
+    {"lost_count", core_lost_count, METH_NOARGS,
+     "lost_count()\n--\n\nHow many interpreters have been set aside; while there are any, CPython cannot be finalized."},
+    {"open_inbox", pyh_core_open_inbox, METH_NOARGS,
+     "open_inbox()\n--\n\nIn a plugin: a file descriptor that is readable while calls wait in this interpreter's inbox."},
+    {"serve_ready", (PyCFunction)(void (*)(void))pyh_core_serve_ready, METH_FASTCALL,
+     "serve_ready(start, is_coroutine_function)\n--\n\nIn a plugin: run the calls that wait. Plain functions are "
+     "called; for coroutine functions start(coroutine, call, seconds_left) is. False once no more will come."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, core_exec},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {0, NULL},
+};
+
+PyModuleDef pyh_core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pyhost._core",
+    .m_doc = "The C half of pyhost: interpreters, routes and calls.",
+    .m_size = sizeof(pyh_core),
+    .m_methods = core_methods,
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+    .m_free = core_free,
+};
+
+PyObject *pyhost_core_init(void)
+{
+    return PyModuleDef_Init(&pyh_core_module);
+}

@@ -1,0 +1,211 @@
+/* core_router: _core.Router, the table of plugins that a host publishes and calls go through. */
+#include "core.h"
+
+#include <stdlib.h>
+
+typedef struct {
+    PyObject_HEAD
+    pyh_router *router; /* owned */
+} Router;
+
+static PyObject *router_alloc(PyTypeObject *type, pyh_router *router)
+{
+    Router *self = router != NULL ? (Router *)type->tp_alloc(type, 0) : NULL;
+    if (self == NULL) {
+        pyh_router_unref(router);
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    self->router = router;
+    return (PyObject *)self;
+}
+
+PyObject *pyh_core_wrap_router(pyh_core *core, pyh_router *router)
+{
+    return router_alloc(core->router_type, pyh_router_ref(router));
+}
+
+pyh_router *pyh_core_unwrap_router(PyObject *router)
+{
+    return ((Router *)router)->router;
+}
+
+static PyObject *router_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, ":Router", names)) {
+        return NULL;
+    }
+    return router_alloc(type, pyh_router_new());
+}
+
+static void router_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    pyh_router_unref(((Router *)object)->router);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+/* Reads (name, direct, deadline in seconds) into *function, whose name is borrowed from the tuple. */
+static int parse_function(PyObject *item, pyh_function *function)
+{
+    const char *name;
+    int direct;
+    double deadline;
+    if (!PyTuple_Check(item)) {
+        PyErr_SetString(PyExc_TypeError, "a function is a tuple (name, direct, deadline)");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(item, "spd", &name, &direct, &deadline)) {
+        return -1;
+    }
+    function->name = (char *)(uintptr_t)name;
+    function->direct = direct != 0;
+    function->deadline_ns = deadline < 9e9 ? (int64_t)(deadline * 1e9) : PYH_NEVER;
+    return 0;
+}
+
+static pyh_route *make_route(pyh_core *core, const char *plugin, PyObject *interpreters, PyObject *functions)
+{
+    size_t interp_count = (size_t)PyTuple_GET_SIZE(interpreters);
+    size_t function_count = (size_t)PyTuple_GET_SIZE(functions);
+    pyh_interp **interps = calloc(interp_count + 1, sizeof(pyh_interp *));
+    pyh_function *table = calloc(function_count + 1, sizeof *table);
+    pyh_route *route = NULL;
+    if (interps == NULL || table == NULL) {
+        PyErr_NoMemory();
+        goto free_tables;
+    }
+    for (size_t i = 0; i < interp_count; i++) {
+        PyObject *interpreter = PyTuple_GET_ITEM(interpreters, (Py_ssize_t)i);
+        if (!Py_IS_TYPE(interpreter, core->interpreter_type)) {
+            PyErr_Format(PyExc_TypeError, "expected an Interpreter, not %T", interpreter);
+            goto free_tables;
+        }
+        interps[i] = pyh_core_unwrap_interpreter(interpreter);
+    }
+    for (size_t i = 0; i < function_count; i++) {
+        if (parse_function(PyTuple_GET_ITEM(functions, (Py_ssize_t)i), &table[i]) < 0) {
+            goto free_tables;
+        }
+    }
+    route = pyh_route_new(plugin, interps, interp_count, table, function_count);
+    if (route == NULL) {
+        PyErr_NoMemory();
+    }
+
+free_tables:
+    free(table);
+    free(interps);
+    return route;
+}
+
+static PyObject *router_publish(PyObject *self, PyObject *arguments)
+{
+    const char *plugin;
+    PyObject *interpreters, *functions;
+    if (!PyArg_ParseTuple(arguments, "sO!O!:publish", &plugin, &PyTuple_Type, &interpreters, &PyTuple_Type,
+                          &functions)) {
+        return NULL;
+    }
+    pyh_route *route = make_route(pyh_core_of(Py_TYPE(self)), plugin, interpreters, functions);
+    if (route == NULL) {
+        return NULL;
+    }
+    if (pyh_router_publish(pyh_core_unwrap_router(self), route) != PYHOST_OK) {
+        return PyErr_NoMemory();
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *router_withdraw(PyObject *self, PyObject *name)
+{
+    const char *plugin = PyUnicode_AsUTF8(name);
+    if (plugin == NULL) {
+        return NULL;
+    }
+    pyh_router_withdraw(pyh_core_unwrap_router(self), plugin);
+    Py_RETURN_NONE;
+}
+
+static PyObject *router_function(PyObject *self, PyObject *name)
+{
+    return pyh_core_function(pyh_core_of(Py_TYPE(self)), pyh_core_unwrap_router(self), name);
+}
+
+static uint64_t value_of(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static PyObject *function_statistics(pyh_function *function)
+{
+    pyh_stats *stats = &function->stats;
+    PyObject *buckets = PyTuple_New(PYH_STATS_BUCKETS);
+    for (unsigned i = 0; buckets != NULL && i < PYH_STATS_BUCKETS; i++) {
+        int64_t bound_ns = pyh_stats_bound_ns(i);
+        double bound = bound_ns == INT64_MAX ? Py_HUGE_VAL : (double)bound_ns / 1e9;
+        PyObject *pair = Py_BuildValue("(dK)", bound, (unsigned long long)value_of(&stats->buckets[i]));
+        if (pair == NULL) {
+            Py_CLEAR(buckets);
+        } else {
+            PyTuple_SET_ITEM(buckets, i, pair);
+        }
+    }
+    if (buckets == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("(sKKKKddN)", function->name, (unsigned long long)value_of(&stats->calls),
+                         (unsigned long long)value_of(&stats->errors), (unsigned long long)value_of(&stats->timeouts),
+                         (unsigned long long)value_of(&stats->rejected), (double)value_of(&stats->total_ns) / 1e9,
+                         (double)value_of(&stats->maximum_ns) / 1e9, buckets);
+}
+
+static PyObject *router_statistics(PyObject *self, PyObject *name)
+{
+    uint64_t version;
+    const char *plugin = PyUnicode_AsUTF8(name);
+    if (plugin == NULL) {
+        return NULL;
+    }
+    PyObject *list = PyList_New(0);
+    pyh_route *route = pyh_router_find(pyh_core_unwrap_router(self), plugin, &version);
+    for (size_t i = 0; list != NULL && route != NULL && i < route->function_count; i++) {
+        PyObject *statistics = function_statistics(&route->functions[i]);
+        if (statistics == NULL || PyList_Append(list, statistics) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(statistics);
+    }
+    pyh_route_unref(route);
+    return list;
+}
+
+static PyMethodDef router_methods[] = {
+    {"publish", router_publish, METH_VARARGS,
+     "publish(plugin, interpreters, functions, /)\n--\n\nMake these the plugin's interpreters and functions, in one "
+     "step. functions: a tuple of (name, direct, deadline in seconds), in the order of the plugin's own table. No "
+     "interpreters: known, but not running."},
+    {"withdraw", router_withdraw, METH_O, "withdraw(plugin, /)\n--\n\nForget the plugin."},
+    {"function", router_function, METH_O,
+     "function(name, /)\n--\n\nA handle for \"plugin.function\"; it follows the plugin through reloads."},
+    {"statistics", router_statistics, METH_O,
+     "statistics(plugin, /)\n--\n\nFor each function (name, calls, errors, timeouts, rejected, total seconds, maximum "
+     "seconds, ((upper bound in seconds, count), ...))."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot router_slots[] = {
+    {Py_tp_doc, (void *)"Router()\n--\n\nThe table from plugins to the interpreters that serve them."},
+    {Py_tp_new, router_new},
+    {Py_tp_dealloc, router_dealloc},
+    {Py_tp_methods, router_methods},
+    {0, NULL},
+};
+
+PyType_Spec pyh_router_spec = {
+    .name = "pyhost._core.Router",
+    .basicsize = sizeof(Router),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = router_slots,
+};

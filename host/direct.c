@@ -1,0 +1,181 @@
+/* direct: see direct.h. An entry belongs to its thread and is listed with its interpreter; whoever takes it off the
+ * list, under the interpreter's mutex, deletes the thread state. */
+#include "direct.h"
+
+#include <stdlib.h>
+
+#include "invoke.h"
+
+typedef struct pyh_direct {
+    /* fixed: the thread's */
+    pyh_interp *interp;         /* owned */
+    pyh_activation *activation; /* owned */
+    struct pyh_direct *next_of_thread;
+    /* guarded by the interpreter's mutex */
+    PyThreadState *thread_state; /* NULL once deleted */
+    struct pyh_direct *next_of_interp;
+} pyh_direct;
+
+static _Thread_local pyh_direct *thread_entries;
+static pthread_key_t thread_end;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* Takes the entry's thread state off the interpreter's list; NULL if that has been done. */
+static PyThreadState *take_thread_state(pyh_direct *entry)
+{
+    pyh_interp *interp = entry->interp;
+    pyh_mutex_lock(&interp->mutex);
+    PyThreadState *thread_state = entry->thread_state;
+    entry->thread_state = NULL;
+    for (pyh_direct **at = &interp->direct; *at != NULL; at = &(*at)->next_of_interp) {
+        if (*at == entry) {
+            *at = entry->next_of_interp;
+            break;
+        }
+    }
+    pyh_mutex_unlock(&interp->mutex);
+    return thread_state;
+}
+
+static void free_entry(pyh_direct *entry)
+{
+    pyh_activation_unref(entry->activation);
+    pyh_interp_unref(entry->interp);
+    free(entry);
+}
+
+/* The thread ends: pthread calls this on it. CPython may have been finalized by then only if no interp is left. */
+static void forget_thread(void *entries)
+{
+    pyh_direct *entry = entries;
+    thread_entries = NULL;
+    while (entry != NULL) {
+        pyh_direct *next = entry->next_of_thread;
+        if (pyh_interp_enter(entry->interp)) {
+            PyThreadState *thread_state = take_thread_state(entry);
+            if (thread_state != NULL) {
+                PyEval_RestoreThread(thread_state);
+                PyThreadState_Clear(thread_state);
+                PyThreadState_DeleteCurrent();
+            }
+            pyh_interp_leave(entry->interp);
+        } else {
+            /* Its owner deletes the thread state; wait until it is off the list. */
+            while (pyh_event_wait(&entry->interp->ended, PYH_NEVER) != PYHOST_OK) {
+            }
+        }
+        free_entry(entry);
+        entry = next;
+    }
+}
+
+static void make_key(void)
+{
+    if (pthread_key_create(&thread_end, forget_thread) != 0) {
+        abort();
+    }
+}
+
+static pyh_direct *new_entry(pyh_interp *interp)
+{
+    pyh_direct *entry = calloc(1, sizeof *entry);
+    pyh_activation *activation = entry != NULL ? pyh_activation_new(interp) : NULL;
+    PyThreadState *thread_state = activation != NULL ? PyThreadState_New(interp->python) : NULL;
+    if (thread_state == NULL) {
+        pyh_activation_unref(activation);
+        free(entry);
+        return NULL;
+    }
+    entry->interp = pyh_interp_ref(interp);
+    entry->activation = activation;
+    entry->thread_state = thread_state;
+    pyh_mutex_lock(&interp->mutex);
+    entry->next_of_interp = interp->direct;
+    interp->direct = entry;
+    pyh_mutex_unlock(&interp->mutex);
+    return entry;
+}
+
+/* Drops this thread's entries for interpreters that have ended. */
+static void prune_entries(void)
+{
+    pyh_direct **at = &thread_entries;
+    while (*at != NULL) {
+        pyh_direct *entry = *at;
+        if (pyh_event_is_set(&entry->interp->ended)) {
+            *at = entry->next_of_thread;
+            free_entry(entry);
+        } else {
+            at = &entry->next_of_thread;
+        }
+    }
+}
+
+/* This thread's entry for the interpreter, moved to the front. NULL: no memory. Within a visit. */
+static pyh_direct *find_entry(pyh_interp *interp)
+{
+    if (thread_entries != NULL && thread_entries->interp == interp) {
+        return thread_entries;
+    }
+    pyh_direct **at = &thread_entries;
+    while (*at != NULL && (*at)->interp != interp) {
+        at = &(*at)->next_of_thread;
+    }
+    pyh_direct *entry = *at;
+    if (entry != NULL) {
+        *at = entry->next_of_thread;
+    } else {
+        pthread_once(&once, make_key);
+        prune_entries();
+        entry = new_entry(interp);
+        if (entry == NULL) {
+            return NULL;
+        }
+    }
+    entry->next_of_thread = thread_entries;
+    thread_entries = entry;
+    pthread_setspecific(thread_end, entry);
+    return entry;
+}
+
+pyhost_status pyh_direct_call(pyh_interp *interp, size_t index, pyh_message *request, int64_t deadline_ns,
+                              pyh_message **reply)
+{
+    if (!pyh_interp_enter(interp)) {
+        return PYHOST_CLOSED;
+    }
+    pyh_direct *entry = find_entry(interp);
+    if (entry == NULL) {
+        pyh_interp_leave(interp);
+        return PYHOST_NO_MEMORY;
+    }
+    atomic_fetch_add_explicit(&interp->load, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
+    PyThreadState *outer = PyThreadState_Swap(entry->thread_state);
+    pyhost_status status = pyh_invoke(interp, entry->activation, index, request, deadline_ns, reply);
+    PyThreadState_Swap(outer);
+    atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
+    pyh_interp_finished(interp);
+    pyh_interp_leave(interp);
+    return status;
+}
+
+void pyh_direct_clear(pyh_interp *interp)
+{
+    for (;;) {
+        pyh_mutex_lock(&interp->mutex);
+        pyh_direct *entry = interp->direct;
+        PyThreadState *thread_state = NULL;
+        if (entry != NULL) {
+            interp->direct = entry->next_of_interp;
+            thread_state = entry->thread_state;
+            entry->thread_state = NULL;
+        }
+        pyh_mutex_unlock(&interp->mutex);
+        if (thread_state == NULL) {
+            break;
+        }
+        PyThreadState_Clear(thread_state);
+        PyThreadState_Delete(thread_state);
+    }
+}

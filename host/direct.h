@@ -1,0 +1,18 @@
+/* direct: calls that run on the caller's thread, inside the plugin's interpreter.
+ *
+ * The thread gets a thread state of its own in each interpreter that it calls, kept for its next call. It is deleted
+ * when the thread ends, or by the interpreter's owner when that ends. */
+#ifndef PYH_DIRECT_H
+#define PYH_DIRECT_H
+
+#include "interp.h"
+
+/* Calls function number `index` of the interpreter, as pyh_invoke does, on this thread. Whatever thread state the
+ * thread is attached to, if any, is detached meanwhile and attached again. CLOSED: the interpreter is ending. */
+pyhost_status pyh_direct_call(pyh_interp *interp, size_t index, pyh_message *request, int64_t deadline_ns,
+                              pyh_message **reply);
+
+/* Deletes the thread states of direct callers. The interpreter's owner thread, GIL held, after the last visitor. */
+void pyh_direct_clear(pyh_interp *interp);
+
+#endif

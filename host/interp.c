@@ -1,0 +1,166 @@
+/* interp: see interp.h. The life of the owner thread is in owner.c. */
+#include "interp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "owner.h"
+
+#define CLOSED_TO_VISITORS 0x80000000u
+
+_Thread_local pyh_interp *pyh_current_interp;
+_Thread_local pyh_call *pyh_current_call;
+
+static _Atomic uint64_t last_id;
+static _Atomic uint32_t lost_count;
+
+pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity)
+{
+    pyh_interp *interp = calloc(1, sizeof *interp);
+    if (interp == NULL) {
+        return NULL;
+    }
+    atomic_init(&interp->references, 1);
+    interp->id = atomic_fetch_add(&last_id, 1) + 1;
+    interp->router = pyh_router_ref(router);
+    pyh_mutex_init(&interp->mutex, PYH_RANK_INTERP);
+    pyh_event_init(&interp->ready);
+    pyh_event_init(&interp->ended);
+    pyh_event_init(&interp->vacated);
+    interp->name = strdup(name);
+    if (interp->name == NULL || pyh_channel_init(&interp->inbox, inbox_capacity) != PYHOST_OK) {
+        return pyh_interp_unref(interp);
+    }
+    return interp;
+}
+
+pyh_interp *pyh_interp_ref(pyh_interp *interp)
+{
+    atomic_fetch_add_explicit(&interp->references, 1, memory_order_relaxed);
+    return interp;
+}
+
+pyh_interp *pyh_interp_unref(pyh_interp *interp)
+{
+    if (interp != NULL && atomic_fetch_sub_explicit(&interp->references, 1, memory_order_acq_rel) == 1) {
+        pyh_channel_deinit(&interp->inbox);
+        if (interp->has_notifier) {
+            pyh_notifier_deinit(&interp->notifier);
+        }
+        pyh_event_deinit(&interp->vacated);
+        pyh_event_deinit(&interp->ended);
+        pyh_event_deinit(&interp->ready);
+        pyh_mutex_deinit(&interp->mutex);
+        pyh_message_unref(interp->boot);
+        pyh_message_unref(interp->start_reply);
+        pyh_message_unref(interp->stop_reply);
+        pyh_router_unref(interp->router);
+        free(interp->name);
+        free(interp);
+    }
+    return NULL;
+}
+
+pyhost_status pyh_interp_start(pyh_interp *interp, pyh_message *boot, int64_t start_limit_ns, int64_t stop_limit_ns)
+{
+    interp->boot = boot;
+    interp->start_limit_ns = start_limit_ns;
+    interp->stop_limit_ns = stop_limit_ns;
+    pyh_interp_ref(interp); /* the owner thread's */
+    pyhost_status status = pyh_thread_start(&interp->thread, interp->name, pyh_owner_main, interp);
+    if (status != PYHOST_OK) {
+        pyh_interp_unref(interp);
+        return status;
+    }
+    pthread_detach(interp->thread);
+    return PYHOST_OK;
+}
+
+void pyh_interp_close(pyh_interp *interp)
+{
+    uint32_t running = PYH_INTERP_RUNNING;
+    atomic_compare_exchange_strong(&interp->state, &running, PYH_INTERP_DRAINING);
+    pyh_channel_close(&interp->inbox);
+}
+
+void pyh_interp_set_aside(pyh_interp *interp)
+{
+    uint32_t state = atomic_load(&interp->state);
+    while (state < PYH_INTERP_STOPPED) {
+        if (atomic_compare_exchange_weak(&interp->state, &state, PYH_INTERP_LOST)) {
+            atomic_fetch_add(&lost_count, 1);
+            return;
+        }
+    }
+}
+
+void pyh_interp_ended(pyh_interp *interp, pyh_interp_state state)
+{
+    if (atomic_exchange(&interp->state, state) == PYH_INTERP_LOST) {
+        atomic_fetch_sub(&lost_count, 1); /* it came back after all */
+    }
+}
+
+uint32_t pyh_interp_lost_count(void)
+{
+    return atomic_load(&lost_count);
+}
+
+pyhost_status pyh_interp_submit(pyh_interp *interp, pyh_call *call)
+{
+    size_t sent;
+    return pyh_interp_send(interp, &call, 1, &sent);
+}
+
+pyhost_status pyh_interp_send(pyh_interp *interp, pyh_call *const *calls, size_t count, size_t *sent)
+{
+    /* Counted and owned before they are visible: the owner thread may be done with them before send returns. */
+    atomic_fetch_add_explicit(&interp->load, (uint32_t)count, memory_order_relaxed);
+    for (size_t i = 0; i < count; i++) {
+        calls[i]->interp = pyh_interp_ref(interp);
+        pyh_call_ref(calls[i]);
+    }
+    pyhost_status status = pyh_channel_send(&interp->inbox, (void *const *)calls, count, sent);
+    for (size_t i = *sent; i < count; i++) {
+        calls[i]->interp = pyh_interp_unref(interp);
+        pyh_call_unref(calls[i]);
+    }
+    atomic_fetch_sub_explicit(&interp->load, (uint32_t)(count - *sent), memory_order_relaxed);
+    return status;
+}
+
+uint32_t pyh_interp_load(pyh_interp *interp)
+{
+    return atomic_load_explicit(&interp->load, memory_order_relaxed);
+}
+
+void pyh_interp_finished(pyh_interp *interp)
+{
+    atomic_fetch_sub_explicit(&interp->load, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&interp->served, 1, memory_order_relaxed);
+}
+
+bool pyh_interp_enter(pyh_interp *interp)
+{
+    if ((atomic_fetch_add(&interp->visitors, 1) & CLOSED_TO_VISITORS) == 0) {
+        return true;
+    }
+    pyh_interp_leave(interp);
+    return false;
+}
+
+void pyh_interp_leave(pyh_interp *interp)
+{
+    if (atomic_fetch_sub(&interp->visitors, 1) == (CLOSED_TO_VISITORS | 1)) {
+        pyh_event_set(&interp->vacated);
+    }
+}
+
+void pyh_interp_vacate(pyh_interp *interp)
+{
+    if ((atomic_fetch_or(&interp->visitors, CLOSED_TO_VISITORS) & ~CLOSED_TO_VISITORS) == 0) {
+        pyh_event_set(&interp->vacated);
+    }
+    while (pyh_event_wait(&interp->vacated, PYH_NEVER) != PYHOST_OK) {
+    }
+}

@@ -1,0 +1,109 @@
+/* interp: one plugin interpreter with its own GIL, and the owner thread that creates it, runs it and ends it.
+ *
+ * Reference counted; the struct outlives the CPython interpreter in it. Others reach the interpreter in two ways
+ * only: a call through the inbox, or a visit (pyh_interp_enter), which keeps the owner from ending it meanwhile. */
+#ifndef PYH_INTERP_H
+#define PYH_INTERP_H
+
+#include <Python.h>
+
+#include "activation.h"
+#include "call.h"
+#include "channel.h"
+#include "codec.h"
+#include "route.h"
+
+typedef enum pyh_interp_state {
+    PYH_INTERP_STARTING,
+    PYH_INTERP_RUNNING,
+    PYH_INTERP_DRAINING,
+    PYH_INTERP_STOPPED,
+    PYH_INTERP_FAILED, /* never ran: creation, import or on_start failed */
+    PYH_INTERP_LOST,   /* its thread does not come back, or other threads are left in it: set aside, not ended */
+} pyh_interp_state;
+
+struct pyh_direct;
+
+typedef struct pyh_interp {
+    /* atomic */
+    _Atomic uint32_t references;
+    _Atomic uint32_t state;
+    _Atomic uint32_t load;     /* calls queued and running */
+    _Atomic uint32_t running;  /* calls running */
+    _Atomic uint32_t visitors; /* the top bit: closed to visitors */
+    _Atomic uint64_t served;
+    /* fixed after new */
+    uint64_t id;
+    char *name;
+    pyh_router *router; /* owned; what the plugin's own calls go through */
+    pyh_channel inbox;
+    pyh_event ready;   /* set once started or failed; then start_status and start_reply are fixed */
+    pyh_event ended;   /* set once the thread is about to return */
+    pyh_event vacated; /* set once closed to visitors and none is left */
+    pthread_t thread;
+    /* written by the owner thread before the event `ready` */
+    pyhost_status start_status;
+    pyh_message *start_reply; /* owned; the plugin's description, or a failure */
+    /* written by the owner thread before the event `ended` */
+    pyh_message *stop_reply; /* owned; the failure of on_stop, or NULL */
+    /* owner thread, read by visitors between `ready` and leaving */
+    PyInterpreterState *python;
+    PyThreadState *thread_state;
+    pyh_codec *codec;           /* part of _core's module state there */
+    PyObject *functions;        /* tuple of the exported callables */
+    PyObject *guest;            /* the module pyhost.guest there */
+    PyObject *describe;         /* guest.describe_exception */
+    PyObject *interrupt_class;  /* pyhost.errors.DeadlineInterrupt there */
+    pyh_activation *activation; /* of the owner thread */
+    pyh_message *boot;          /* owned; what the guest starts with */
+    int64_t start_limit_ns;
+    int64_t stop_limit_ns;
+    bool has_notifier; /* an asyncio loop watches the inbox */
+    pyh_notifier notifier;
+    /* guarded by mutex */
+    pyh_mutex mutex;
+    struct pyh_direct *direct; /* thread states of direct callers */
+} pyh_interp;
+
+/* A new interp, not started. The router is borrowed. NULL: no memory. */
+pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity);
+pyh_interp *pyh_interp_ref(pyh_interp *interp);
+pyh_interp *pyh_interp_unref(pyh_interp *interp);
+
+/* Starts the owner thread, which creates the interpreter and boots pyhost.guest with the message `boot` (taken over).
+ * The limits bound the plugin's import and on_start, and its on_stop. Once only. SYSTEM: no thread; nothing runs. */
+pyhost_status pyh_interp_start(pyh_interp *interp, pyh_message *boot, int64_t start_limit_ns, int64_t stop_limit_ns);
+
+/* Stop taking calls; those in the inbox are still run, then the interpreter ends. Any thread, any time. */
+void pyh_interp_close(pyh_interp *interp);
+
+/* Sets it aside for good: its state is lost unless it has ended. */
+void pyh_interp_set_aside(pyh_interp *interp);
+
+/* CPython's interpreter is gone; the final state. The owner thread. */
+void pyh_interp_ended(pyh_interp *interp, pyh_interp_state state);
+
+/* Puts the call into the inbox, which takes its own reference: OK, FULL or CLOSED. */
+pyhost_status pyh_interp_submit(pyh_interp *interp, pyh_call *call);
+/* Counts count calls as queued before they are sent; send puts in as many as fit and takes the rest off again. */
+pyhost_status pyh_interp_send(pyh_interp *interp, pyh_call *const *calls, size_t count, size_t *sent);
+
+uint32_t pyh_interp_load(pyh_interp *interp);
+
+/* A call has left the interpreter. */
+void pyh_interp_finished(pyh_interp *interp);
+
+/* A visit: until pyh_interp_leave the interpreter is not ended. false: it is ending. Any thread. */
+bool pyh_interp_enter(pyh_interp *interp);
+void pyh_interp_leave(pyh_interp *interp);
+/* No more visits; waits for those under way. No GIL held. */
+void pyh_interp_vacate(pyh_interp *interp);
+
+/* The interp whose owner thread this is, and the call that it runs; NULL elsewhere. */
+extern _Thread_local pyh_interp *pyh_current_interp;
+extern _Thread_local pyh_call *pyh_current_call;
+
+/* How many interpreters have been set aside in this process: while there are any, CPython cannot be finalized. */
+uint32_t pyh_interp_lost_count(void);
+
+#endif

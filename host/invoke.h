@@ -1,0 +1,20 @@
+/* invoke: run one exported function on a request, in the interpreter that the thread is attached to. */
+#ifndef PYH_INVOKE_H
+#define PYH_INVOKE_H
+
+#include "interp.h"
+
+/* Calls the interpreter's function number `index` with the request's arguments. On return *reply is the encoded
+ * result (OK), a failure (see failure.h) or NULL (TIMEOUT: it was interrupted at its deadline). The thread is attached
+ * to the interpreter; the activation is its own. */
+pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t index, pyh_message *request,
+                         int64_t deadline_ns, pyh_message **reply);
+
+/* The status of the exception that is set: TIMEOUT for DeadlineInterrupt, BAD_ARGUMENTS when a function refused its
+ * arguments before its first line, RAISED otherwise. GIL held. */
+pyhost_status pyh_invoke_classify(pyh_interp *interp);
+
+/* Encodes the result of a function (borrowed), or the exception that is set when it is NULL, as pyh_invoke does. */
+pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, pyh_message **reply);
+
+#endif

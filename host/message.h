@@ -1,0 +1,72 @@
+/* message: immutable bytes, plus buffers beside them, that cross between interpreters.
+ *
+ * Allocated outside every interpreter (malloc), reference counted atomically; any thread, GIL held or not. Written
+ * once through a writer, then never changed. */
+#ifndef PYH_MESSAGE_H
+#define PYH_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pyhost.h"
+
+/* A message's payload is at most this long, as is each buffer's. */
+#define PYH_MESSAGE_LIMIT ((size_t)1 << 31)
+
+typedef struct pyh_buffer {
+    void *data; /* malloc'ed, owned by the message */
+    size_t size;
+} pyh_buffer;
+
+typedef struct pyh_message {
+    /* atomic: relaxed to take, release/acquire to drop */
+    _Atomic uint32_t references;
+    /* fixed once written */
+    uint32_t buffer_count;
+    pyh_buffer *buffers;
+    size_t size;
+    unsigned char payload[];
+} pyh_message;
+
+pyh_message *pyh_message_ref(pyh_message *message);
+/* Drops one reference; NULL is accepted. Returns NULL. */
+pyh_message *pyh_message_unref(pyh_message *message);
+
+/* Builds one message. Zeroed memory is an empty writer. The first failure sticks: later writes do nothing, and
+ * finish returns it. One thread at a time. */
+typedef struct pyh_writer {
+    pyh_message *message;
+    size_t capacity;
+    pyhost_status status;
+} pyh_writer;
+
+/* Makes room for size bytes and returns where to write them, or NULL after a failure. Valid until the next write. */
+unsigned char *pyh_writer_reserve(pyh_writer *writer, size_t size);
+void pyh_writer_bytes(pyh_writer *writer, const void *bytes, size_t size);
+void pyh_writer_byte(pyh_writer *writer, unsigned char byte);
+/* LEB128: seven bits a byte, low ones first. */
+void pyh_writer_varint(pyh_writer *writer, uint64_t value);
+/* Copies size bytes into a new buffer beside the payload. */
+void pyh_writer_buffer(pyh_writer *writer, const void *data, size_t size);
+/* On OK the message is the caller's. Whatever the outcome, the writer is empty again. */
+pyhost_status pyh_writer_finish(pyh_writer *writer, pyh_message **message);
+/* Drops what was written. */
+void pyh_writer_discard(pyh_writer *writer);
+
+/* Reads a message's payload from the front. Never reads past the end. */
+typedef struct pyh_reader {
+    const unsigned char *at;
+    const unsigned char *end;
+    pyh_message *message; /* borrowed; its buffers are taken in order */
+    uint32_t next_buffer;
+} pyh_reader;
+
+pyh_reader pyh_reader_make(pyh_message *message);
+size_t pyh_reader_left(const pyh_reader *reader);
+/* The next size bytes, or NULL when there are fewer. */
+const unsigned char *pyh_reader_bytes(pyh_reader *reader, size_t size);
+/* OK or MALFORMED (cut short, or over 64 bits). */
+pyhost_status pyh_reader_varint(pyh_reader *reader, uint64_t *value);
+
+#endif

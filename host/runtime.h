@@ -1,0 +1,23 @@
+/* runtime: the one CPython of the process, whoever started it. */
+#ifndef PYH_RUNTIME_H
+#define PYH_RUNTIME_H
+
+#include <Python.h>
+
+#include <stdbool.h>
+
+/* Makes the running CPython pyhost's. Called by _core when it is imported in the main interpreter, GIL held; again
+ * changes nothing. -1 with an exception set. */
+int pyh_runtime_attach(void);
+
+/* Whether pyhost_main started this CPython. */
+bool pyh_runtime_is_embedded(void);
+
+/* A new own-GIL interpreter, attached to this thread, which must not be attached to any; NULL when CPython refuses.
+ * One interpreter is created or ended at a time. */
+PyThreadState *pyh_runtime_new_interpreter(void);
+
+/* Ends the interpreter of the attached thread state, its last one. */
+void pyh_runtime_end_interpreter(PyThreadState *thread_state);
+
+#endif

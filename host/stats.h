@@ -1,0 +1,31 @@
+/* stats: counters and a histogram of latencies for one function. Any thread; relaxed atomics, as each number stands
+ * alone. */
+#ifndef PYH_STATS_H
+#define PYH_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "pyhost.h"
+
+/* Four buckets for every doubling, from 1 µs to 2^26 µs (67 s); the last one takes everything above. A quantile read
+ * from them is at most 19 % (a quarter of a doubling) too high. */
+enum { PYH_STATS_BUCKETS = 4 * 26 + 1 };
+
+typedef struct pyh_stats {
+    _Atomic uint64_t calls;    /* answered with a value */
+    _Atomic uint64_t errors;   /* raised, bad arguments or bad result */
+    _Atomic uint64_t timeouts; /* not answered by the deadline, or given up */
+    _Atomic uint64_t rejected; /* never accepted: full */
+    _Atomic uint64_t total_ns; /* of the calls and errors */
+    _Atomic uint64_t maximum_ns;
+    _Atomic uint64_t buckets[PYH_STATS_BUCKETS];
+} pyh_stats;
+
+/* Counts one outcome, CLOSED as none; latency_ns is from acceptance to answer. */
+void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns);
+
+/* The upper bound of a bucket in nanoseconds; INT64_MAX for the last. */
+int64_t pyh_stats_bound_ns(unsigned bucket);
+
+#endif

@@ -1,0 +1,92 @@
+/* sync: mutexes with a checked order, a one-shot event, a file descriptor that wakes, and the monotonic clock.
+ *
+ * Lock order: a thread takes mutexes in rising rank only; debug builds assert it. No mutex of ours is held while
+ * waiting for a GIL, running user code or dropping a Python reference. */
+#ifndef PYH_SYNC_H
+#define PYH_SYNC_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pyhost.h"
+
+/* The lock order, outermost first. */
+typedef enum pyh_rank {
+    PYH_RANK_CREATION = 1, /* runtime: creating and ending interpreters, one at a time */
+    PYH_RANK_ROUTER,       /* router: the table of routes */
+    PYH_RANK_INTERP,       /* interp: its list of direct thread states */
+    PYH_RANK_CHANNEL,      /* channel: the ring */
+    PYH_RANK_WATCHDOG,     /* watchdog: the heap of timers */
+} pyh_rank;
+
+typedef struct pyh_mutex {
+    pthread_mutex_t mutex;
+    pyh_rank rank;
+} pyh_mutex;
+
+void pyh_mutex_init(pyh_mutex *mutex, pyh_rank rank);
+void pyh_mutex_deinit(pyh_mutex *mutex);
+void pyh_mutex_lock(pyh_mutex *mutex);
+void pyh_mutex_unlock(pyh_mutex *mutex);
+
+/* Nanoseconds of the monotonic clock. Deadlines are absolute on it; PYH_NEVER means none. */
+#define PYH_NEVER INT64_MAX
+int64_t pyh_now_ns(void);
+
+/* Now plus timeout_ns, saturating at PYH_NEVER. */
+int64_t pyh_deadline_after(int64_t timeout_ns);
+
+/* A condition variable on the monotonic clock. */
+typedef struct pyh_condition {
+    pthread_cond_t condition;
+} pyh_condition;
+
+void pyh_condition_init(pyh_condition *condition);
+void pyh_condition_deinit(pyh_condition *condition);
+void pyh_condition_signal(pyh_condition *condition);
+void pyh_condition_broadcast(pyh_condition *condition);
+/* Waits with the mutex held by the caller. Spurious returns happen. TIMEOUT when the deadline has passed. */
+pyhost_status pyh_condition_wait(pyh_condition *condition, pyh_mutex *mutex, int64_t deadline_ns);
+
+/* An event that is set once, and waited for by any number of threads. Zeroed memory is an unset event. */
+typedef struct pyh_event {
+#ifdef __linux__
+    _Atomic uint32_t state; /* a futex: 0 unset, 1 unset and waited for, 2 set */
+#else
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+    bool set;
+#endif
+} pyh_event;
+
+void pyh_event_init(pyh_event *event);
+void pyh_event_deinit(pyh_event *event);
+bool pyh_event_is_set(pyh_event *event);
+/* Sets it and wakes every waiter; what was written before is visible to them. Makes a system call only if a thread
+ * waits. The setter must own a share of the memory: a waiter may drop its own as soon as it sees the event set. */
+void pyh_event_set(pyh_event *event);
+/* OK, TIMEOUT, or INTERRUPTED when a signal handler ran (on Linux). */
+pyhost_status pyh_event_wait(pyh_event *event, int64_t deadline_ns);
+
+/* A file descriptor that becomes readable when notified and stays so until cleared. An eventfd, or a pipe where
+ * there is none. */
+typedef struct pyh_notifier {
+    int read_fd;
+    int write_fd;
+} pyh_notifier;
+
+pyhost_status pyh_notifier_init(pyh_notifier *notifier);
+void pyh_notifier_deinit(pyh_notifier *notifier);
+void pyh_notifier_notify(pyh_notifier *notifier);
+void pyh_notifier_clear(pyh_notifier *notifier);
+/* Blocks until notified: OK, TIMEOUT or INTERRUPTED. Does not clear. */
+pyhost_status pyh_notifier_wait(pyh_notifier *notifier, int64_t deadline_ns);
+
+/* Starts a thread with 8 MiB of stack: deep recursion in Python needs them, untouched pages cost nothing. The name,
+ * at most 15 bytes, is what debuggers show. The signal mask is inherited: blocking signals here would pass on to every
+ * process that a plugin starts. */
+pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
+
+#endif

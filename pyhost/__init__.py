@@ -1,0 +1,72 @@
+"""pyhost runs Python plugins side by side in one process, each in its own interpreter with its own GIL.
+
+A program uses ``Host`` and its functions. A plugin uses ``export``, ``on_start``, ``on_stop``, ``call`` and ``acall``.
+Every plugin's interpreter imports this module, so the host's half is loaded only when it is asked for.
+"""
+
+from pyhost.plugin import DeadlineInterrupt, acall, call, export, on_start, on_stop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyhost.errors import (
+        ArgumentEncodingError,
+        ArgumentsError,
+        CallCancelledError,
+        CallError,
+        ConfigurationError,
+        DeadlineExceededError,
+        FunctionNotFoundError,
+        InboxFullError,
+        ManifestError,
+        PluginError,
+        PluginLoadError,
+        PluginNotFoundError,
+        PluginUnavailableError,
+        PyhostError,
+        ReentrantCallError,
+        ResultEncodingError,
+    )
+    from pyhost.host import Host
+
+__all__ = [
+    "ArgumentEncodingError",
+    "ArgumentsError",
+    "CallCancelledError",
+    "CallError",
+    "ConfigurationError",
+    "DeadlineExceededError",
+    "DeadlineInterrupt",
+    "FunctionNotFoundError",
+    "Host",
+    "InboxFullError",
+    "ManifestError",
+    "PluginError",
+    "PluginLoadError",
+    "PluginNotFoundError",
+    "PluginUnavailableError",
+    "PyhostError",
+    "ReentrantCallError",
+    "ResultEncodingError",
+    "__version__",
+    "acall",
+    "call",
+    "export",
+    "on_start",
+    "on_stop",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Host":
+        from pyhost.host import Host
+
+        return Host
+    if name == "__version__":
+        from pyhost import _core
+
+        return _core.version
+    if name in __all__:
+        from pyhost import errors
+
+        return getattr(errors, name)
+    raise AttributeError(f"module 'pyhost' has no attribute {name!r}")

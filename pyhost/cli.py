@@ -1,0 +1,264 @@
+"""The ``pyhost`` command: the server, and the commands that talk to one.
+
+Without a command it serves. That happens in pyhost's own executable, so in an ordinary Python the process replaces
+itself by it first. Each command returns an ``ExitCode``; what is wrong is one or two lines on stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyhost import terminal
+from pyhost.errors import ArgumentsError, ConfigurationError
+from pyhost.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import NoReturn
+
+    from pyhost.client import Client, ProblemError
+
+_CONFIG_FILE = Path("pyhost.toml")
+
+
+def main() -> NoReturn:
+    """Run the command that the process was started with, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = command.main(arguments, "pyhost", standalone_mode=False, obj=Invocation(arguments))
+    except click.UsageError as error:
+        help_command = f"{error.ctx.command_path if error.ctx else 'pyhost'} --help"
+        click.echo(f"pyhost: {error.format_message()}\nTry '{help_command}'.", err=True)
+        return ExitCode.USAGE
+    except _Failure as failure:
+        click.echo(f"pyhost: {failure}", err=True)
+        return failure.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if code is None else code
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What the commands share: the words of the command line, and the file with the options."""
+
+    arguments: Sequence[str]
+    config: Path | None = None
+
+
+class _Failure(Exception):
+    """What ends a command: plain lines for stderr, and an exit code."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    """Turn pyhost's errors into what the user sees of them."""
+    try:
+        yield
+    except ArgumentsError as error:
+        raise _Failure(str(error), ExitCode.CALL_FAILED) from error
+    except ConfigurationError as error:
+        raise _Failure(str(error), ExitCode.USAGE) from error
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--plugins", metavar="DIR", help="Folder of plugins; giving it starts the server.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to serve HTTP; port 0 takes a free one.")
+@click.option("--socket", metavar="PATH", help="Unix socket of the server.")
+@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Options in TOML instead of here.")
+@click.option("--token-file", metavar="FILE", help="Holds the token that HTTP callers have to show.")
+@click.option("--grace", metavar="SECONDS", help="Time for running calls when the server stops.")
+@click.option("--max-body", metavar="SIZE", help="Largest body of a request, such as 16MiB.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.pass_context
+def command(context: click.Context, /, config: Path | None, **overrides: str | None) -> int | None:
+    """Run Python plugins side by side, each in an interpreter of its own.
+
+    With --plugins or --config, or where there is a pyhost.toml, pyhost serves the plugins over HTTP and a Unix socket
+    until SIGTERM or Ctrl-C. The commands below talk to a server that runs.
+    """
+    if config is None and _CONFIG_FILE.exists():
+        config = _CONFIG_FILE
+    context.obj.config = config
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if context.invoked_subcommand is not None:
+        if given:
+            options = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise click.UsageError(f"{options} belongs to the server; put it after the command's name, if it has it")
+        return None
+    if config is None and not given:
+        click.echo(context.get_help())
+        return ExitCode.OK
+    return _serve(context.obj, given)
+
+
+def _serve(invocation: Invocation, overrides: Mapping[str, str]) -> int:
+    from pyhost import _core, launcher
+    from pyhost.config import load_options
+
+    with _failures():
+        options = load_options(invocation.config, overrides)
+        if not _core.embedded:
+            launcher.exec_host(invocation.arguments)
+        from pyhost import listeners, server
+
+        try:
+            return server.run(options)
+        except listeners.ListenError as error:
+            raise _Failure(str(error), ExitCode.CANNOT_LISTEN) from error
+
+
+def _socket_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--socket``, and pass it a connected ``client``."""
+
+    @click.option("--socket", metavar="PATH", type=click.Path(path_type=Path), help="Unix socket of the server.")
+    @functools.wraps(function)
+    def wrapped(socket: Path | None, **arguments: Any) -> Any:
+        from pyhost.client import Client, ServerUnreachableError
+        from pyhost.config import load_options
+
+        with _failures():
+            path = socket or load_options(click.get_current_context().obj.config, {}).socket
+            try:
+                with Client(path) as client:
+                    return function(client, **arguments)
+            except ServerUnreachableError as error:
+                raise _Failure(str(error), ExitCode.NO_SERVER) from error
+
+    return wrapped
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@command.command()
+@_socket_option
+@_json_option
+def ps(client: Client, *, as_json: bool) -> int:
+    """Show the plugins of the running server."""
+    plugins = client.plugins()
+    if as_json:
+        terminal.print_json({"plugins": plugins})
+    else:
+        terminal.print_plugins(plugins)
+    return ExitCode.OK
+
+
+@command.command()
+@click.argument("function", metavar="PLUGIN.FUNCTION")
+@click.argument("arguments", metavar="[ARG]... [NAME=VALUE]...", nargs=-1)
+@click.option("--timeout", metavar="SECONDS", type=float, help="Give the call up after this time.")
+@click.option("--raw", is_flag=True, help="Write a result of bytes or text as it is.")
+@_socket_option
+@_json_option
+def call(
+    client: Client, *, function: str, arguments: tuple[str, ...], timeout: float | None, raw: bool, as_json: bool
+) -> int:
+    """Call a plugin's function and print its result.
+
+    Each ARG and VALUE is JSON where it is valid JSON, otherwise the text itself: 10 is a number, ten and '"10"' are
+    text. NAME=VALUE is an argument by name; write text with = in it as JSON: '"a=b"'.
+    """
+    from pyhost.client import ProblemError
+
+    if not all(function.partition(".")):
+        raise click.UsageError(f"{function!r} is not PLUGIN.FUNCTION, such as wordcount.count")
+    args, kwargs = parse_arguments(arguments)
+    try:
+        value = client.call(function, args, kwargs, timeout)
+    except ProblemError as error:
+        if as_json:
+            terminal.print_json(error.document)
+        raise _Failure(_explain(error), ExitCode.CALL_FAILED) from error
+    if as_json:
+        terminal.print_json({"result": value})
+    elif raw and isinstance(value, bytes | str):
+        click.echo(value, nl=False)
+    else:
+        terminal.print_json(value, indent=2)
+    return ExitCode.OK
+
+
+@command.command()
+@click.argument("name")
+@click.option("--in", "parent", metavar="DIR", default=".", type=click.Path(path_type=Path), help="Where to make it.")
+@_json_option
+def new(name: str, parent: Path, *, as_json: bool) -> int:
+    """Make a new plugin's folder to start from."""
+    from pyhost import scaffold
+
+    with _failures():
+        created = [str(path) for path in scaffold.create(name, parent)]
+    if as_json:
+        terminal.print_json({"created": created})
+    else:
+        click.echo("\n".join(created))
+    return ExitCode.OK
+
+
+@command.command()
+@_json_option
+def version(*, as_json: bool) -> int:
+    """Show the versions of pyhost and Python, and the platform."""
+    from importlib import metadata
+
+    versions = {
+        "pyhost": metadata.version("pyhost"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    if as_json:
+        terminal.print_json(versions)
+    else:
+        click.echo(f"pyhost {versions['pyhost']}, Python {versions['python']}, {versions['platform']}")
+    return ExitCode.OK
+
+
+def parse_arguments(words: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the positional and the named arguments that words of the command line are."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals and name.isidentifier():
+            if name in kwargs:
+                raise click.UsageError(f"the argument {name} is given twice")
+            kwargs[name] = _parse_value(value)
+        else:
+            args.append(_parse_value(word))
+    return args, kwargs
+
+
+def _parse_value(text: str) -> Any:
+    """Return what ``text`` is in JSON, or ``text`` itself: also for NaN and Infinity, which JSON does not have."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError:
+        return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _explain(error: ProblemError) -> str:
+    """Return a problem's detail, and the plugin's own traceback where there is one."""
+    traceback = error.document.get("traceback", "").rstrip()
+    return f"{error}\n{traceback}" if traceback else str(error)

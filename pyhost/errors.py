@@ -1,0 +1,164 @@
+"""Every exception that pyhost raises.
+
+::
+
+    PyhostError
+    ├── ConfigurationError           an option or pyhost.toml is wrong
+    ├── ManifestError                a plugin.toml is wrong
+    ├── PluginLoadError              a plugin's import or on_start failed
+    └── CallError                    one call did not return a value
+        ├── PluginNotFoundError      no plugin of that name             (LookupError)
+        ├── FunctionNotFoundError    the plugin exports no such name    (LookupError)
+        ├── PluginUnavailableError   the plugin is not running now
+        ├── InboxFullError           its inbox is full; try again
+        ├── DeadlineExceededError    no answer in time                  (TimeoutError)
+        ├── CallCancelledError       the call was given up
+        ├── ReentrantCallError       the call would wait for itself
+        ├── ArgumentsError           arguments do not fit the signature (TypeError)
+        ├── ArgumentEncodingError    an argument cannot cross           (ValueError)
+        ├── ResultEncodingError      the result cannot cross            (ValueError)
+        └── PluginError              the plugin's function raised
+
+``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran past its deadline.
+A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
+"""
+
+
+class PyhostError(Exception):
+    """Root of all errors that pyhost raises."""
+
+
+class ConfigurationError(PyhostError):
+    """An option, or a value in ``pyhost.toml``, is wrong."""
+
+
+class ManifestError(PyhostError):
+    """A ``plugin.toml`` is wrong: names the file, the key, what was found and what is allowed."""
+
+
+class PluginLoadError(PyhostError):
+    """A plugin's import or its ``on_start`` failed.
+
+    ``plugin`` is its name, ``reason`` one line, ``traceback_text`` the plugin's traceback ("" if none).
+    """
+
+    def __init__(self, plugin: str, reason: str, traceback_text: str = "") -> None:
+        super().__init__(f"plugin {plugin!r} did not start: {reason}")
+        self.plugin = plugin
+        self.reason = reason
+        self.traceback_text = traceback_text
+        if traceback_text:
+            self.add_note(f"in plugin {plugin!r}:\n{traceback_text.rstrip()}")
+
+
+class CallError(PyhostError):
+    """A call did not return a value. ``function`` is its full name, ``"plugin.function"``."""
+
+    def __init__(self, function: str, message: str) -> None:
+        super().__init__(message)
+        self.function = function
+
+    @property
+    def plugin(self) -> str:
+        """The plugin part of ``function``."""
+        return self.function.partition(".")[0]
+
+
+class PluginNotFoundError(CallError, LookupError):
+    """No plugin of that name is known."""
+
+
+class FunctionNotFoundError(CallError, LookupError):
+    """The plugin is there, but exports no function of that name."""
+
+
+class PluginUnavailableError(CallError):
+    """The plugin is known, but not running now; a later call may succeed."""
+
+
+class InboxFullError(CallError):
+    """Every inbox of the plugin is full: it has more calls waiting than it accepts. Nothing was queued."""
+
+
+class DeadlineExceededError(CallError, TimeoutError):
+    """The call had no answer by its deadline. It may still have had its effect."""
+
+
+class CallCancelledError(CallError):
+    """The call was given up before it had an answer: cancelled, or its plugin was stopped."""
+
+
+class ReentrantCallError(CallError):
+    """The call would wait, directly or through others, for the thread that makes it."""
+
+
+class ArgumentsError(CallError, TypeError):
+    """The arguments do not fit the function's signature; its code did not run."""
+
+
+class ArgumentEncodingError(CallError, ValueError):
+    """An argument cannot cross to another interpreter; nothing was called."""
+
+
+class ResultEncodingError(CallError, ValueError):
+    """The function returned a value that cannot cross to another interpreter."""
+
+
+class PluginError(CallError):
+    """The plugin's function raised.
+
+    ``type_name`` is the exception's qualified name (``"ValueError"``, ``"package.module.Error"``), ``message`` its
+    text, ``notes`` its notes, ``traceback_text`` the plugin's own traceback with everything chained to it.
+    """
+
+    def __init__(
+        self, function: str, type_name: str, message: str, notes: tuple[str, ...], traceback_text: str
+    ) -> None:
+        super().__init__(function, f"{function} raised {type_name}: {message}" if message else f"{function} raised {type_name}")
+        self.type_name = type_name
+        self.message = message
+        self.notes = notes
+        self.traceback_text = traceback_text
+        for note in notes:
+            self.add_note(note)
+        if traceback_text:
+            self.add_note(f"in plugin {self.plugin!r}:\n{traceback_text.rstrip()}")
+
+
+def build(status: str, function: str, detail: object) -> CallError:
+    """The exception for a call's outcome other than OK.
+
+    ``status`` is the name of a ``pyhost_status``. ``detail`` is what came with it: for RAISED the tuple (type name,
+    message, notes, traceback text), for the others a line of text or None.
+    """
+    plugin, _, name = function.partition(".")
+    match status:
+        case "RAISED":
+            type_name, message, notes, traceback_text = detail if isinstance(detail, tuple) else ("an exception", "", (), "")
+            return PluginError(function, type_name, message, notes, traceback_text)
+        case "NO_PLUGIN":
+            return PluginNotFoundError(function, f"there is no plugin {plugin!r}")
+        case "NO_FUNCTION":
+            return FunctionNotFoundError(function, f"plugin {plugin!r} exports no function {name!r}")
+        case "UNAVAILABLE" | "CLOSED":
+            return PluginUnavailableError(function, f"plugin {plugin!r} is not running")
+        case "FULL":
+            return InboxFullError(function, f"every inbox of plugin {plugin!r} is full; try again, or raise limits.inbox")
+        case "TIMEOUT":
+            return DeadlineExceededError(function, f"{function} did not answer by its deadline")
+        case "CANCELLED":
+            return CallCancelledError(function, f"the call of {function} was given up before it was answered")
+        case "REENTRANT":
+            return ReentrantCallError(
+                function,
+                f"the call of {function} would wait for the thread that makes it; "
+                f"call the function itself, await pyhost.acall, or give plugin {plugin!r} more interpreters",
+            )
+        case "BAD_ARGUMENTS":
+            return ArgumentsError(function, f"arguments do not fit {function}: {detail}")
+        case "UNENCODABLE":
+            return ArgumentEncodingError(function, f"{function} was not called: {detail}")
+        case "BAD_RESULT":
+            return ResultEncodingError(function, f"the result of {function} cannot cross to another interpreter: {detail}")
+        case _:
+            return CallError(function, f"the call of {function} failed: {status} ({detail})")

@@ -1,0 +1,65 @@
+"""Calls from threads that do not wait: ``concurrent.futures`` over the completions of the C half."""
+
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+from pyhost import _core
+
+
+class CallFuture(Future[Any]):
+    """The future of one call; cancelling it gives the call up."""
+
+    call: _core.Call | None = None
+
+    def cancel(self) -> bool:
+        """Give the call up unless it is done. True if it had no answer yet."""
+        cancelled = super().cancel()
+        if cancelled and self.call is not None:
+            self.call.cancel()
+        return cancelled
+
+
+class FutureDispatcher:
+    """Resolves futures on one thread, which starts with the first call."""
+
+    def __init__(self) -> None:
+        self._completions = _core.Completions()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def submit(
+        self, function: _core.Function, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
+    ) -> CallFuture:
+        """Call without waiting; the errors of the call itself are raised by the future's ``result()``."""
+        future = CallFuture()
+        self._start()
+        future.call = function.submit(self._completions, future, args, kwargs, timeout)
+        return future
+
+    def close(self) -> None:
+        """End the thread; calls that have no answer by now get none."""
+        with self._lock:
+            self._closing = True
+            thread = self._thread
+        if thread is not None:
+            self._completions.notify()
+            thread.join()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="pyhost-futures", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._completions.wait()
+            for future, value, error in self._completions.drain():
+                if not future.set_running_or_notify_cancel():
+                    continue
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)

@@ -1,0 +1,306 @@
+"""The HTTP interface: calls of plugins' functions, and what the server says about itself.
+
+``create_app`` makes one ASGI application for one kind of listener: ``trusted`` for the Unix socket, which only its
+owner can open, and not for TCP, where ``access.py`` decides who may ask. Every error is a problem document
+(``problems.py``); the bodies' forms are in ``bodies.py``, the check of arguments in ``arguments.py``. Main interpreter
+only. ``docs/http.md`` is the reference for users.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import difflib
+import importlib.metadata
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pyhost import bodies, openapi, problems, views
+from pyhost.access import Access
+from pyhost.arguments import ArgumentChecks
+from pyhost.errors import CallError, FunctionNotFoundError, PluginNotFoundError, PyhostError
+from pyhost.metrics import Metrics
+from pyhost.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from pyhost.config import Options
+    from pyhost.host import Host
+
+_logger = logging.getLogger(__name__)
+# Whatever the bytes of a result are: no browser takes them for something that runs.
+_RESULT_HEADERS = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
+_CLIENT_IS_GONE = Response(status_code=499)  # never sent; some proxies log this status for it
+
+
+def create_app(host: Host, options: Options, *, trusted: bool) -> ASGIApp:
+    """Return the ASGI application that serves ``host``; ``trusted`` lets every request do everything.
+
+    Raises:
+        ConfigurationError: the token cannot be read.
+    """
+    return Gateway(host, options).application(trusted=trusted)
+
+
+class Gateway:
+    """What the applications of one server share."""
+
+    def __init__(self, host: Host, options: Options) -> None:
+        self.draining = False
+        """Set when the server has begun to stop."""
+        self._host = host
+        self._options = options
+        self._token = options.read_token()
+        self._checks = ArgumentChecks()
+        self._metrics = Metrics(host.plugins)
+        self._rescanning = asyncio.Lock()
+        self._calls: set[asyncio.Future[Any]] = set()
+        self._given_up = False
+
+    def application(self, *, trusted: bool) -> ASGIApp:
+        """Return the ASGI application for one kind of listener."""
+        rescan = self._rescan if trusted or self._token is not None else _refuse_change
+        routes = [
+            Route("/call/{plugin}/{function}", self._call, methods=["POST"]),
+            Route("/plugins", self._plugins, methods=["GET"]),
+            Route("/plugins/{plugin}", self._plugin, methods=["GET"]),
+            Route("/healthz", _healthz, methods=["GET"]),
+            Route("/readyz", self._readyz, methods=["GET"]),
+            Route("/metrics", self._metrics_text, methods=["GET"]),
+            Route("/openapi.json", self._openapi, methods=["GET"]),
+            Route("/rescan", rescan, methods=["POST"]),
+        ]
+        handlers: dict[Any, Any] = {
+            Problem: _on_problem,
+            PyhostError: _on_pyhost_error,
+            HTTPException: _on_http_exception,
+            ClientDisconnect: _on_disconnect,
+            Exception: _on_unexpected_error,
+        }
+        guard = [] if trusted else [Middleware(_Guard, access=Access(self._options.listen[0], self._token))]
+        app = Starlette(routes=routes, middleware=guard, exception_handlers=handlers)
+        app.router.redirect_slashes = False
+        return app
+
+    def give_up_calls(self) -> None:
+        """End the calls under way: their clients are told that the server stops."""
+        self._given_up = True
+        for call in self._calls:
+            call.cancel()
+
+    async def rescan(self) -> dict[str, list[str]]:
+        """Have the host read the plugins' folder again, one time after the other; return what changed."""
+        async with self._rescanning:
+            report = await asyncio.to_thread(self._host.rescan)
+        changes = {name: list(names) for name, names in dataclasses.asdict(report).items()}
+        _logger.info("rescan: %s", "; ".join(f"{key} {', '.join(names)}" for key, names in changes.items() if names))
+        return changes
+
+    async def _call(self, request: Request) -> Response:
+        plugin, function = request.path_params["plugin"], request.path_params["function"]
+        try:
+            return await self._answer(request, plugin, function)
+        except Problem as problem:
+            problem.members = {"plugin": plugin, "function": function} | problem.members
+            raise
+        except PluginNotFoundError as error:
+            raise _not_found(error, plugin, [status.name for status in self._host.plugins()]) from error
+        except FunctionNotFoundError as error:
+            functions = [item.description.name for item in self._host.status(plugin).functions]
+            raise _not_found(error, function, functions) from error
+
+    async def _answer(self, request: Request, plugin: str, function: str) -> Response:
+        """Return the answer to a call."""
+        name = f"{plugin}.{function}"
+        timeout = _timeout(request)
+        body_kind = bodies.kind(request)
+        args, kwargs = bodies.arguments(await bodies.read(request, self._options.max_body), body_kind)
+        status = self._host.status(plugin).function(function)
+        if status is not None:  # otherwise the call itself says what is wrong
+            check = self._checks.get(name, status.description, body_kind)
+            args, kwargs = check(args, kwargs)
+        try:
+            value = await self._unless_given_up(request, self._host.invoke(name, args, kwargs, timeout))
+        except _ClientIsGone:
+            return _CLIENT_IS_GONE
+        body = bodies.result(value, bodies.accepted(request.headers.get("accept", ""), body_kind))
+        return Response(body.content, headers={"Content-Type": body.media_type, **_RESULT_HEADERS})
+
+    async def _unless_given_up(self, request: Request, call: Coroutine[Any, Any, Any]) -> Any:
+        """Return the call's value; give the call up when its client goes, or the server does.
+
+        Raises:
+            _ClientIsGone: the client went.
+            Problem: the server gives up its calls.
+        """
+        task = asyncio.ensure_future(call)
+        self._calls.add(task)
+        watcher = asyncio.ensure_future(_disconnected(request))
+        watcher.add_done_callback(lambda _: task.cancel())
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._given_up:
+                raise Problem(
+                    problems.CALL_CANCELLED, "the server stops, and its grace time for running calls is over"
+                ) from None
+            if watcher.done():
+                raise _ClientIsGone from None
+            raise
+        finally:
+            self._calls.discard(task)
+            watcher.cancel()
+
+    async def _plugins(self, _request: Request) -> Response:
+        return _json({"plugins": [views.plugin(status) for status in self._host.plugins()]})
+
+    async def _plugin(self, request: Request) -> Response:
+        return _json(views.plugin(self._host.status(request.path_params["plugin"])))
+
+    async def _readyz(self, _request: Request) -> Response:
+        waiting = {
+            status.name: status.state for status in self._host.plugins() if status.state not in {"running", "stopped"}
+        }
+        if self.draining:
+            raise Problem(problems.NOT_READY, "the server is stopping", members={"draining": True, "plugins": waiting})
+        if waiting:
+            names = ", ".join(f"{name} is {state}" for name, state in waiting.items())
+            raise Problem(
+                problems.NOT_READY,
+                f"not every plugin runs: {names}; GET /plugins says why",
+                members={"draining": False, "plugins": waiting},
+            )
+        return _json({"status": "ready"})
+
+    async def _metrics_text(self, request: Request) -> Response:
+        content, content_type = self._metrics.exposition(request.headers.get("accept", ""))
+        return Response(content, headers={"Content-Type": content_type})
+
+    async def _openapi(self, _request: Request) -> Response:
+        version = importlib.metadata.version("pyhost")
+        return _json(openapi.document(self._host.plugins(), version, token=self._token is not None))
+
+    async def _rescan(self, _request: Request) -> Response:
+        return _json(await self.rescan())
+
+
+class _Guard:
+    """ASGI middleware that lets pass what ``access`` lets pass."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._access.check(scope)
+        except Problem as problem:
+            await _problem_response(scope["path"], problem)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class _ClientIsGone(Exception):
+    """The client closed its connection before it had an answer."""
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client has closed its connection; the body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _not_found(error: CallError, wanted: str, known: list[str]) -> Problem:
+    """Return the problem of a name that is not there, with the ones that may have been meant."""
+    problem = problems.from_error(error)
+    close = difflib.get_close_matches(wanted, known)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known) or 'none'}"
+    return Problem(problem.type, f"{error}; {hint}", members={**problem.members, "known": known})
+
+
+def _timeout(request: Request) -> float | None:
+    """Return the ``timeout`` of the query in seconds, None where there is none.
+
+    Raises:
+        Problem: it is no such number, or the query has something else.
+    """
+    for name in request.query_params:
+        if name != "timeout":
+            hint = "; did you mean timeout?" if difflib.get_close_matches(name, ["timeout"]) else ""
+            raise Problem(problems.INVALID_QUERY, f"the query has {name!r}{hint}; allowed: timeout")
+    text = request.query_params.get("timeout")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise Problem(problems.INVALID_QUERY, f"timeout is {text!r}; allowed: a finite number of seconds above 0")
+    return seconds
+
+
+async def _healthz(_request: Request) -> Response:
+    return _json({"status": "ok"})
+
+
+async def _refuse_change(_request: Request) -> Response:
+    raise Problem(
+        problems.FORBIDDEN,
+        "over TCP without a token nothing of the server can be changed; send the request to the Unix socket, "
+        "or start the server with --token-file",
+    )
+
+
+def _json(value: Any) -> Response:
+    return Response(bodies.document(value), media_type=bodies.JSON)
+
+
+def _problem_response(path: str, problem: Problem) -> Response:
+    return Response(
+        bodies.document(problem.document(path)),
+        status_code=problem.type.status,
+        headers=problem.headers,
+        media_type=problems.MEDIA_TYPE,
+    )
+
+
+async def _on_problem(request: Request, problem: Problem) -> Response:
+    return _problem_response(request.scope["path"], problem)
+
+
+async def _on_pyhost_error(request: Request, error: PyhostError) -> Response:
+    return _problem_response(request.scope["path"], problems.from_error(error))
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    """Answer what Starlette's router refuses: a path or a method that is not there."""
+    path = request.scope["path"]
+    if error.status_code == problems.METHOD_NOT_ALLOWED.status:
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = f"{path} does not take {request.method}; allowed: {allowed}"
+        problem = Problem(problems.METHOD_NOT_ALLOWED, detail, headers=error.headers)
+    else:
+        problem = Problem(problems.NOT_FOUND, f"there is nothing at {path}; GET /openapi.json lists what there is")
+    return _problem_response(path, problem)
+
+
+async def _on_disconnect(_request: Request, _error: ClientDisconnect) -> Response:
+    return _CLIENT_IS_GONE
+
+
+async def _on_unexpected_error(request: Request, _error: Exception) -> Response:
+    """Answer for an error of the gateway itself; Starlette then raises it on, and the log has its traceback."""
+    problem = Problem(problems.INTERNAL_ERROR, "the server itself failed; its log says where")
+    return _problem_response(request.scope["path"], problem)

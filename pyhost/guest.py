@@ -1,0 +1,221 @@
+"""The inside of a plugin's interpreter: import the plugin, find its exports, describe them, stop it.
+
+Called by the C half (``host/owner.c``) on the interpreter's owner thread. Every plugin pays for what is imported here,
+so it is next to nothing; ``traceback`` and ``annotationlib`` come only when they are needed.
+"""
+
+import sys
+
+from pyhost.plugin import MARK, DeadlineInterrupt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+    from typing import Any
+
+    type Description = dict[str, Any]
+
+__all__ = ["DeadlineInterrupt", "boot", "describe_exception", "serve", "stop"]
+
+CO_COROUTINE = 0x80
+
+serve: "Callable[[], None] | None" = None
+"""Runs the calls until there are no more; None: the C half does. Set by ``boot`` when there are async exports."""
+
+_stop_hooks: "list[Callable[[], Any]]" = []
+
+
+def boot(config: "dict[str, Any]") -> "tuple[tuple[Callable[..., Any], ...], Description]":
+    """Import the plugin, run its ``on_start`` functions; its exports, and their description as plain data."""
+    global serve
+    _restore_site_builtins()
+    module = _load_module(config)
+    functions: "list[Callable[..., Any]]" = []
+    descriptions: "list[Description]" = []
+    start_hooks = []
+    for value, marks in _marked(module):
+        if "export" in marks:
+            description = describe_function(value, marks["export"])
+            if any(description["name"] == other["name"] for other in descriptions):
+                raise ValueError(f"two functions are exported as {description['name']!r}")
+            functions.append(value)
+            descriptions.append(description)
+        if "on_start" in marks:
+            start_hooks.append(value)
+        if "on_stop" in marks:
+            _stop_hooks.append(value)
+    are_coroutines = tuple(description["async"] for description in descriptions)
+    if any(are_coroutines) or any(map(_is_coroutine_function, start_hooks + _stop_hooks)):
+        from pyhost.guest_loop import GuestLoop
+
+        loop = GuestLoop(are_coroutines)
+        run_hook = loop.run_hook
+        _stop_hooks[:] = [_bind(loop.run_hook, hook) for hook in _stop_hooks] + [loop.close]
+        serve = loop.serve
+    else:
+        run_hook = _run
+    for hook in start_hooks:
+        run_hook(hook)
+    return tuple(functions), {"doc": _doc_of(module), "functions": descriptions}
+
+
+def stop(grace: float) -> None:
+    """Run the ``on_stop`` and ``atexit`` functions, then wait up to ``grace`` seconds for the plugin's own threads.
+
+    Raises what the first hook raised that failed; the others have run all the same.
+    """
+    failures: list[BaseException] = []
+    for hook in _stop_hooks:
+        try:
+            hook()
+        except BaseException as error:
+            failures.append(error)
+    if "atexit" in sys.modules:
+        sys.modules["atexit"]._run_exitfuncs()
+    if "threading" in sys.modules:
+        _join_threads(sys.modules["threading"], grace)
+    if failures:
+        raise failures[0]
+
+
+def _join_threads(threading: "Any", grace: float) -> None:
+    # The stand-in for this thread would be deleted after the module's own globals, and complain.
+    getattr(threading, "_thread_local_info", threading).__dict__.pop("_track_dummy_thread_ref", None)
+    for thread in threading.enumerate():
+        # What threading calls the main thread is the process's; dummies are threads that it did not start.
+        if thread is not threading.main_thread() and not isinstance(thread, threading._DummyThread):
+            thread.join(grace)
+
+
+def describe_exception(error: BaseException) -> tuple[str, str, tuple[str, ...], str]:
+    """The exception as text: qualified type name, message, notes, and the whole traceback."""
+    import traceback
+
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(error)
+    except Exception as failure:
+        message = f"(its str() raised {type(failure).__name__})"
+    notes = getattr(error, "__notes__", ())
+    notes = tuple(str(note) for note in notes) if isinstance(notes, list) else ()
+    return name, message, notes, "".join(traceback.format_exception(error))
+
+
+def describe_function(function: "Callable[..., Any]", mark: "dict[str, Any]") -> "Description":
+    """One export as plain data, from which the host makes its ``FunctionDescription`` (``pyhost/signature.py``)."""
+    is_async = _is_coroutine_function(function)
+    if mark["direct"] and is_async:
+        raise TypeError(f"{_name_of(function)} is async, and a direct call has no event loop: drop direct=True")
+    inner = _unwrapped(function)
+    code = _code_of(inner)
+    return {
+        "name": mark["name"] or _name_of(function),
+        "doc": _doc_of(function),
+        "direct": mark["direct"],
+        "async": is_async,
+        "bound": getattr(inner, "__self__", None) is not None,
+        "code": code and (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
+        "names": code and code.co_varnames,
+        "defaults": tuple(repr(value) for value in (getattr(inner, "__defaults__", None) or ())),
+        "keyword_defaults": {name: repr(value) for name, value in (getattr(inner, "__kwdefaults__", None) or {}).items()},
+        "annotations": {name: _annotation_text(value) for name, value in _annotations_of(inner).items()},
+    }
+
+
+def _run(hook: "Callable[[], Any]") -> None:
+    hook()
+
+
+def _bind(run_hook: "Callable[[Callable[[], Any]], None]", hook: "Callable[[], Any]") -> "Callable[[], None]":
+    return lambda: run_hook(hook)
+
+
+def _restore_site_builtins() -> None:
+    """Give back what ``site`` adds to builtins: plugin interpreters start without it."""
+    import builtins
+
+    import _sitebuiltins
+
+    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
+    builtins.help = _sitebuiltins._Helper()
+
+
+def _load_module(config: "dict[str, Any]") -> "ModuleType":
+    file = config["file"]
+    if file is None:
+        # Not importlib.import_module: that is one module more in every interpreter.
+        __import__(config["module"])
+        return sys.modules[config["module"]]
+    import _frozen_importlib
+    import _frozen_importlib_external
+
+    spec = _frozen_importlib_external.spec_from_file_location(config["module"], file)
+    module: "ModuleType" = _frozen_importlib._load(spec)
+    return module
+
+
+def _marked(module: "ModuleType") -> "Iterator[tuple[Any, dict[str, Any]]]":
+    seen = []
+    for value in list(module.__dict__.values()):
+        marks = getattr(value, "__dict__", {}).get(MARK) if callable(value) else None
+        if isinstance(marks, dict) and not any(value is other for other in seen):
+            seen.append(value)
+            yield value, marks
+
+
+def _unwrapped(function: "Any") -> "Any":
+    for _ in range(100):
+        wrapped = getattr(function, "__wrapped__", None)
+        if wrapped is None:
+            break
+        function = wrapped
+    return function
+
+
+def _code_of(function: "Any") -> "Any":
+    function = getattr(function, "__func__", function)
+    return getattr(function, "__code__", None)
+
+
+def _is_coroutine_function(function: "Any") -> bool:
+    code = _code_of(function)
+    return code is not None and bool(code.co_flags & CO_COROUTINE)
+
+
+def _name_of(function: "Any") -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _doc_of(thing: "Any") -> str:
+    doc = getattr(thing, "__doc__", None)
+    if not isinstance(doc, str):
+        return ""
+    lines = doc.expandtabs().strip().splitlines()
+    indents = [len(line) - len(line.lstrip()) for line in lines[1:] if line.strip()]
+    margin = min(indents, default=0)
+    return "\n".join([*lines[:1], *(line[margin:].rstrip() for line in lines[1:])])
+
+
+def _annotations_of(function: "Any") -> "dict[str, Any]":
+    try:
+        annotations = getattr(function, "__annotations__", {})
+    except NameError:
+        # Evaluated lazily since 3.14: a name that is only there for type checkers.
+        import annotationlib
+
+        annotations = annotationlib.get_annotations(function, format=annotationlib.Format.STRING)
+    return annotations if isinstance(annotations, dict) else {}
+
+
+def _annotation_text(annotation: "Any") -> str:
+    if isinstance(annotation, str):
+        return annotation
+    if annotation is None:
+        return "None"
+    if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
+        module = annotation.__module__
+        return annotation.__qualname__ if module == "builtins" else f"{module}.{annotation.__qualname__}"
+    return repr(annotation)

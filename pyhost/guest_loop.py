@@ -1,0 +1,68 @@
+"""The event loop of a plugin with ``async`` exports: many calls in flight on the owner thread.
+
+The loop watches the inbox's descriptor. Plain functions of such a plugin run between the loop's other work.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pyhost import _core
+from pyhost.plugin import DeadlineInterrupt
+
+
+class GuestLoop:
+    """The loop of one plugin interpreter; made, used and closed on its owner thread."""
+
+    def __init__(self, are_coroutines: tuple[bool, ...]) -> None:
+        self._are_coroutines = are_coroutines
+        self._runner = asyncio.Runner()
+        self._loop = self._runner.get_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = asyncio.Event()
+
+    def run_hook(self, hook: Callable[[], Any]) -> None:
+        """Run an ``on_start`` or ``on_stop`` function, awaiting it if it is ``async``."""
+
+        async def run() -> None:
+            result = hook()
+            if isinstance(result, Coroutine):
+                await result
+
+        self._runner.run(run())
+
+    def serve(self) -> None:
+        """Run calls until the inbox is closed and every call is answered."""
+        self._runner.run(self._serve())
+
+    def close(self) -> None:
+        """Cancel what is left and close the loop."""
+        self._runner.close()
+
+    async def _serve(self) -> None:
+        descriptor = _core.open_inbox()
+        self._loop.add_reader(descriptor, self._on_ready, descriptor)
+        await self._closed.wait()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _on_ready(self, descriptor: int) -> None:
+        if not _core.serve_ready(self._start, self._are_coroutines):
+            self._loop.remove_reader(descriptor)
+            self._closed.set()
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any], call: _core.Call, seconds_left: float | None) -> None:
+        task = self._loop.create_task(_answer(coroutine, call, seconds_left))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _answer(coroutine: Coroutine[Any, Any, Any], call: _core.Call, seconds_left: float | None) -> None:
+    """Await the coroutine and answer its call; past the deadline it is cancelled, as ``asyncio.timeout`` does."""
+    try:
+        async with asyncio.timeout(seconds_left) as limit:
+            result = await coroutine
+    except BaseException as error:
+        call.fail(DeadlineInterrupt() if limit.expired() else error)
+    else:
+        call.answer(result)

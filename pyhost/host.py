@@ -1,0 +1,286 @@
+"""The host: a folder of plugins, loaded, called and stopped from a program."""
+
+import atexit
+import os
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakSet
+
+from pyhost import _core, manifest
+from pyhost.errors import ConfigurationError, ManifestError, PluginLoadError, PluginNotFoundError
+from pyhost.event_loop import call_on_loop
+from pyhost.futures import FutureDispatcher
+from pyhost.latency import summarize
+from pyhost.lifecycle import State
+from pyhost.loader import STOP_LIMIT, LoadedPlugin
+from pyhost.manifest import Manifest
+from pyhost.status import FunctionStatus, PluginStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What ``Host.rescan`` did: names of plugins, sorted."""
+
+    loaded: tuple[str, ...]
+    replaced: tuple[str, ...]
+    removed: tuple[str, ...]
+    failed: tuple[str, ...]
+    """Did not load; one that ran before still serves its old version."""
+    unchanged: tuple[str, ...]
+
+
+class PluginProxy:
+    """A plugin whose attributes are its functions, as ``Host.plugin`` gives it."""
+
+    def __init__(self, host: "Host", name: str) -> None:
+        self._host = host
+        self._name = name
+
+    def __getattr__(self, function: str) -> _core.Function:
+        if function.startswith("__"):
+            raise AttributeError(function)
+        found = self._host.function(f"{self._name}.{function}")
+        setattr(self, function, found)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<pyhost plugin {self._name!r}>"
+
+
+class Host:
+    """Runs the plugins of one folder, each in interpreters of its own.
+
+    Use it as a context manager, or call ``start`` and ``close``. One bad plugin never stops the others: see
+    ``plugins()``. Calls may come from any thread of the main interpreter and raise the errors of ``pyhost.errors``;
+    ``start``, ``rescan`` and ``close`` take turns.
+    """
+
+    def __init__(self, plugins: str | os.PathLike[str] | None = None) -> None:
+        """``plugins``: the folder to load; None for a host without any. Raises ConfigurationError if it is no folder."""
+        if tracemalloc.is_tracing():
+            raise ConfigurationError("tracemalloc is tracing, and crashes with sub-interpreters; run without -X tracemalloc")
+        self._folder = Path(plugins) if plugins is not None else None
+        if self._folder is not None:
+            manifest.discover(self._folder)
+        self._router = _core.Router()
+        self._plugins: dict[str, LoadedPlugin] = {}
+        self._bad_manifests: dict[str, tuple[Path, ManifestError]] = {}
+        self._functions: dict[str, _core.Function] = {}
+        self._futures = FutureDispatcher()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Load every plugin of the folder and wait until each runs or has failed."""
+        _open_hosts.add(self)
+        self.rescan()
+
+    def close(self, grace: float = 5.0) -> None:
+        """Stop taking calls, finish those under way, stop every plugin.
+
+        ``grace``: seconds for calls under way; a plugin's on_stop has its own limit after that. What has not ended then
+        is set aside.
+        """
+        with self._lock:
+            plugins = list(self._plugins.values())
+            for plugin in plugins:
+                self._router.publish(plugin.manifest.name, (), ())
+                plugin.close()
+            self._wait_ended(plugins, grace)
+            self._futures.close()
+            for plugin in plugins:
+                self._router.withdraw(plugin.manifest.name)
+            self._plugins.clear()
+            self._bad_manifests.clear()
+        _open_hosts.discard(self)
+
+    def rescan(self) -> ScanReport:
+        """Read the folder again: load what is new, replace what has changed, retry what failed, stop what is gone.
+
+        A changed plugin is replaced without a gap: the new version loads while the old one serves.
+        """
+        with self._lock:
+            manifests, errors = manifest.load_all(self._folder) if self._folder is not None else ([], [])
+            found = {item.name: item for item in manifests}
+            self._bad_manifests = {name: (path, error) for name, path, error in errors if name not in found}
+            gone = [name for name in self._plugins if name not in found and name not in self._bad_manifests]
+            wanted = [item for item in manifests if self._is_news(item)]
+            before = {name for name, plugin in self._plugins.items() if plugin.state is State.RUNNING}
+            failed = self._load(wanted)
+            self._remove(gone)
+            changed = {item.name for item in wanted}
+            return ScanReport(
+                loaded=tuple(sorted(changed - failed - before)),
+                replaced=tuple(sorted((changed - failed) & before)),
+                removed=tuple(sorted(gone)),
+                failed=tuple(sorted(failed | set(self._bad_manifests))),
+                unchanged=tuple(sorted(set(found) - changed)),
+            )
+
+    def function(self, name: str) -> _core.Function:
+        """A handle for ``"plugin.function"``: call it like the function. It follows the plugin through reloads."""
+        found = self._functions.get(name)
+        if found is None:
+            found = self._functions[name] = self._router.function(name)
+        return found
+
+    def call(self, name: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Call ``"plugin.function"`` and wait. ``timeout`` in seconds; None: the plugin's own deadline."""
+        return self.function(name).call(args, kwargs, timeout)
+
+    async def acall(self, name: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        """As ``call``, for asyncio. Cancelling it gives the call up."""
+        return await call_on_loop(self.function(name), args, kwargs, timeout)
+
+    async def invoke(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float | None = None
+    ) -> Any:
+        """As ``acall``, with the arguments as data: any keyword can be passed, ``timeout`` too."""
+        return await call_on_loop(self.function(name), args, kwargs, timeout)
+
+    def submit(self, name: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Future[Any]:
+        """As ``call``, without waiting. Cancelling the future gives the call up."""
+        return self._futures.submit(self.function(name), args, kwargs, timeout)
+
+    def map(self, name: str, iterable: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
+        """Call the function once for each item, many under way at once; the results in order.
+
+        The calls spread over the plugin's interpreters. An item that failed raises in its turn, and the results after it
+        can still be taken. ``timeout`` bounds each call from its start.
+        """
+        return self.function(name).map(iterable, timeout)
+
+    def plugin(self, name: str) -> PluginProxy:
+        """The plugin with its functions as attributes. Raises PluginNotFoundError."""
+        self.status(name)
+        return PluginProxy(self, name)
+
+    def plugins(self) -> list[PluginStatus]:
+        """A snapshot of every plugin, by name."""
+        names = set(self._plugins) | set(self._bad_manifests)
+        return [self.status(name) for name in sorted(names)]
+
+    def status(self, name: str) -> PluginStatus:
+        """A snapshot of one plugin. Raises PluginNotFoundError."""
+        plugin = self._plugins.get(name)
+        if plugin is not None:
+            return self._status_of(plugin)
+        bad = self._bad_manifests.get(name)
+        if bad is None:
+            raise PluginNotFoundError(name, f"there is no plugin {name!r}")
+        path, error = bad
+        return PluginStatus(
+            name=name,
+            version="",
+            state=State.FAILED,
+            reason=str(error),
+            traceback_text="",
+            source=str(path),
+            doc="",
+        )
+
+    def _is_news(self, item: Manifest) -> bool:
+        plugin = self._plugins.get(item.name)
+        return plugin is None or plugin.state is State.FAILED or plugin.fingerprint != manifest.fingerprint(item)
+
+    def _load(self, manifests: Sequence[Manifest]) -> set[str]:
+        """Load them side by side; the names of those that failed."""
+        loading = [LoadedPlugin(item, self._router) for item in manifests]
+        failed = set()
+        for plugin in loading:
+            plugin.begin()
+        for plugin in loading:
+            name = plugin.manifest.name
+            old = self._plugins.get(name)
+            try:
+                plugin.finish()
+            except PluginLoadError:
+                failed.add(name)
+                if old is not None and old.state is State.RUNNING:
+                    continue
+                self._router.publish(name, (), ())
+                self._plugins[name] = plugin
+                continue
+            plugin.publish()
+            self._plugins[name] = plugin
+            if old is not None:
+                old.close()
+                self._wait_ended([old], old.manifest.limits.deadline)
+        return failed
+
+    def _remove(self, names: Iterable[str]) -> None:
+        removed = [self._plugins.pop(name) for name in names]
+        for plugin in removed:
+            self._router.withdraw(plugin.manifest.name)
+            plugin.close()
+        self._wait_ended(removed, max((plugin.manifest.limits.deadline for plugin in removed), default=0.0))
+
+    def _wait_ended(self, plugins: Iterable[LoadedPlugin], grace: float) -> None:
+        deadline = time.monotonic() + grace + STOP_LIMIT
+        for plugin in plugins:
+            plugin.wait_ended(deadline)
+            for traceback_text in plugin.stop_failures:
+                print(f"pyhost: on_stop of plugin {plugin.manifest.name!r} failed:\n{traceback_text}", file=sys.stderr)
+
+    def _status_of(self, plugin: LoadedPlugin) -> PluginStatus:
+        item = plugin.manifest
+        counted = {statistics[0]: statistics for statistics in self._router.statistics(item.name)}
+        functions = []
+        for description in plugin.functions:
+            if description.name not in counted:
+                continue
+            _, calls, errors, timeouts, rejected, total, maximum, buckets = counted[description.name]
+            functions.append(
+                FunctionStatus(
+                    description=description,
+                    calls=calls,
+                    errors=errors,
+                    timeouts=timeouts,
+                    rejected=rejected,
+                    latency=summarize(buckets, total, maximum),
+                )
+            )
+        return PluginStatus(
+            name=item.name,
+            version=item.version,
+            state=plugin.state,
+            reason=plugin.error.reason if plugin.error is not None else "",
+            traceback_text=plugin.error.traceback_text if plugin.error is not None else "",
+            source=str(item.source),
+            doc=plugin.doc,
+            interpreters=plugin.interpreters(),
+            functions=tuple(functions),
+        )
+
+
+_open_hosts: WeakSet[Host] = WeakSet()
+
+
+def _leave() -> None:
+    """At the end of an ordinary Python: no interpreter may be left when CPython is finalized."""
+    for host in list(_open_hosts):
+        host.close()
+    if _core.lost_count() > 0 and not _core.embedded:
+        # A thread is still inside an interpreter: finalizing CPython would abort. The executable does the same.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if hasattr(sys, "last_exc") else 0)
+
+
+atexit.register(_leave)

@@ -1,0 +1,290 @@
+"""Manifests: what a plugin says about itself, in a ``plugin.toml`` or by being a single ``.py`` file.
+
+``docs/manifest.md`` is the reference for the authors of plugins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import keyword
+import re
+import stat
+import sys
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
+
+from pyhost import tables
+from pyhost.errors import ConfigurationError, ManifestError
+from pyhost.quantities import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MANIFEST_NAME = "plugin.toml"
+NAME_ALLOWED = "up to 100 letters, digits, _ and -, starting with a letter or _"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
+
+# Files that programs write beside their code: when one changes, the plugin has not changed.
+_WRITTEN_FILES = ("*.db", "*.db-*", "*.sqlite*", "*.log", "*.log.*", "*.pid", "*.lock", "*.tmp", "*.pyc", "*~")
+_CODE_SUFFIXES = (".py", ".toml")
+
+
+def is_name(text: str) -> bool:
+    """Whether a plugin can have this name: calls are ``"plugin.function"``, so it holds no dot."""
+    return _NAME.fullmatch(text) is not None
+
+
+def module_conflict(module: str) -> str:
+    """What else has the name of this module, so that one of the two would hide the other; "" for nothing."""
+    top = module.partition(".")[0]
+    if top == "pyhost":
+        return "pyhost itself"
+    if top in sys.stdlib_module_names:
+        return f"the standard library's {top}"
+    keywords = filter(keyword.iskeyword, module.split("."))
+    return next((f"Python's keyword {part}" for part in keywords), "")
+
+
+def _parse_module(value: Any) -> Any:
+    if isinstance(value, str) and not all(map(str.isidentifier, value.split("."))):
+        raise ValueError(value)
+    return value
+
+
+_DurationLimit = Annotated[
+    float,
+    Meta(
+        gt=0,
+        le=8760 * 3600,
+        description='a duration of more than 0 and at most 8760h, such as "250ms", "2s", "1m" or a number of seconds',
+        extra={"parse": parse_duration},
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``[limits]``: how long and how much. Durations are in seconds."""
+
+    deadline: _DurationLimit = 30.0
+    """Time for a call that brings no timeout of its own."""
+    inbox: Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")] = 1024
+    """Calls that may wait for one interpreter; the next one is refused."""
+    start: _DurationLimit = 30.0
+    """Time to import the module and run its ``on_start``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PluginTable:
+    """``[plugin]``."""
+
+    name: Annotated[str, Meta(pattern=rf"\A{_NAME.pattern}\Z", description=NAME_ALLOWED)]
+    version: Annotated[
+        str, Meta(pattern=r"\A[!-~]{1,100}\Z", description='up to 100 letters, digits and signs, such as "1.0.0"')
+    ] = "0"
+    module: Annotated[
+        str | None,
+        Meta(description='a module to import, such as "wordcount" or "package.module"', extra={"parse": _parse_module}),
+    ] = None
+    interpreters: Annotated[int, Meta(ge=1, le=256, description="a whole number from 1 to 256")] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    plugin: _PluginTable
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One plugin, as it is to be loaded. Every path is absolute."""
+
+    name: str
+    version: str
+    module: str
+    """What to import; for a single-file plugin, the name that its module gets."""
+    interpreters: int
+    folder: Path | None
+    """Goes first on ``sys.path``; None for a single-file plugin, whose siblings are none of its business."""
+    file: Path | None
+    """The code of a single-file plugin, loaded by this path; None otherwise."""
+    source: Path
+    """The plugin.toml or the .py file."""
+    limits: Limits
+
+
+def load(path: Path) -> Manifest:
+    """Return the manifest at ``path``: a plugin.toml, a folder with one, or a single-file plugin.
+
+    Raises:
+        ManifestError: it cannot be read, or something in it is wrong.
+    """
+    if path.suffix == ".py" and not path.is_dir():
+        return _load_file(path)
+    return _load_document(path if path.name == MANIFEST_NAME else path / MANIFEST_NAME)
+
+
+def discover(folder: Path) -> list[Path]:
+    """Return the plugin.toml or .py file of every plugin in a folder, sorted by the name of the entry.
+
+    Plugins are the subfolders that hold a plugin.toml, and the .py files; names that start with ``_`` (files only) or
+    ``.`` are left out.
+
+    Raises:
+        ConfigurationError: the folder cannot be listed.
+    """
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"the plugins folder {folder} does not exist; make it or name another one") from error
+    except NotADirectoryError as error:
+        raise ConfigurationError(f"the plugins folder {folder} is a file; name the folder that holds it") from error
+    except OSError as error:
+        raise ConfigurationError(f"the plugins folder {folder} cannot be listed: {error.strerror}") from error
+    return list(_candidates(entries))
+
+
+def _candidates(entries: list[Path]) -> Iterator[Path]:
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name == "__pycache__":
+            continue
+        if entry.is_dir():
+            try:
+                (entry / MANIFEST_NAME).lstat()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                pass  # something is there: load() says what is wrong with it
+            yield entry / MANIFEST_NAME
+        elif entry.suffix == ".py" and not entry.name.startswith("_"):
+            yield entry
+
+
+def load_all(folder: Path) -> tuple[list[Manifest], list[tuple[str, Path, ManifestError]]]:
+    """Load every plugin of a folder; a bad one never stops the others.
+
+    Returns the manifests, and for each failure a name to show, the path and the error. No name occurs twice. That of a
+    failure is what its plugin.toml states, else that of its folder or file, else, where both are taken, its path.
+
+    Raises:
+        ConfigurationError: the folder cannot be listed.
+    """
+    owners: dict[str, Path] = {}
+    manifests: list[Manifest] = []
+    bad: list[tuple[Path, ManifestError]] = []
+    for path in discover(folder):
+        try:
+            manifest = load(path)
+            if manifest.name in owners:
+                raise _duplicate(manifest, path, owners[manifest.name])
+        except ManifestError as error:
+            bad.append((path, error))
+        else:
+            manifests.append(manifest)
+            owners[manifest.name] = path
+    taken = set(owners)
+    failures: list[tuple[str, Path, ManifestError]] = []
+    for path, reason in bad:
+        names = (_stated_name(path), _place_name(path), str(path.relative_to(folder)))
+        name = next(name for name in names if name and name not in taken)
+        taken.add(name)
+        failures.append((name, path, reason))
+    return manifests, failures
+
+
+def fingerprint(manifest: Manifest) -> str:
+    """Return a text that changes when a file of the plugin is added, removed or changed (its size or time).
+
+    Left out are hidden files, ``__pycache__``, linked folders, and what plugins write beside their code: databases,
+    logs, lock and temporary files. A plugin that was removed has the fingerprint of no files.
+    """
+    files = [manifest.source] if manifest.folder is None else sorted(_code_files(manifest.folder))
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            continue  # removed since it was listed, or a link to nothing
+        if stat.S_ISREG(status.st_mode):
+            digest.update(f"{str(file)!a} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _code_files(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in folder.walk():
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        yield from (parent / name for name in files if not name.startswith(".") and not _is_written(name))
+
+
+def _is_written(name: str) -> bool:
+    return not name.endswith(_CODE_SUFFIXES) and any(fnmatch(name, pattern) for pattern in _WRITTEN_FILES)
+
+
+def _load_file(path: Path) -> Manifest:
+    source = tables.Source(str(path), ManifestError)
+    tables.require_file(path, source)
+    name = path.stem
+    if not is_name(name):
+        raise ManifestError(f"{path}: the file's name makes {name!r} the plugin's name; allowed: {NAME_ALLOWED}")
+    module = name.replace("-", "_")
+    conflict = module_conflict(module)
+    if conflict:
+        raise ManifestError(f"{path}: its module would be {module!r}, a name taken by {conflict}; rename the file")
+    file = path.absolute()
+    return Manifest(name, "0", module, 1, folder=None, file=file, source=file, limits=Limits())
+
+
+def _load_document(path: Path) -> Manifest:
+    source = tables.Source(str(path), ManifestError)
+    document = tables.decode(tables.read(path, source), _Document, source)
+    plugin = document.plugin
+    module = plugin.module or _default_module(plugin.name, path)
+    conflict = module_conflict(module)
+    if conflict:
+        raise ManifestError(f"{path}: plugin.module is {module!r}, a name taken by {conflict}; rename the module")
+    return Manifest(
+        plugin.name,
+        plugin.version,
+        module,
+        plugin.interpreters,
+        folder=path.parent.absolute(),
+        file=None,
+        source=path.absolute(),
+        limits=document.limits,
+    )
+
+
+def _default_module(name: str, path: Path) -> str:
+    module = name.replace("-", "_")
+    folder = path.parent
+    if not (folder / f"{module}.py").is_file() and not (folder / module).is_dir():
+        raise ManifestError(
+            f"{path}: plugin.module is missing, and {folder} holds neither {module}.py nor {module}/; "
+            "name the module to import"
+        )
+    return module
+
+
+def _duplicate(manifest: Manifest, path: Path, owner: Path) -> ManifestError:
+    return ManifestError(f"{path}: the name {manifest.name!r} is taken by {owner}; give one of the two another name")
+
+
+def _stated_name(path: Path) -> str:
+    """The name in a plugin.toml that has an error elsewhere; "" where there is none."""
+    if path.name != MANIFEST_NAME:
+        return ""
+    try:
+        table = tables.read(path, tables.Source(str(path), ManifestError)).get("plugin")
+    except ManifestError:
+        return ""
+    name = table.get("name") if isinstance(table, dict) else None
+    return name if isinstance(name, str) and is_name(name) else ""
+
+
+def _place_name(path: Path) -> str:
+    return path.parent.name if path.name == MANIFEST_NAME else path.stem

@@ -1,0 +1,92 @@
+"""What a plugin's author uses: the decorators, and calls to other plugins.
+
+The decorators only mark a function; the mark is found when the plugin is loaded. In an ordinary Python they change
+nothing, so a plugin's functions can be tested as what they are. Every plugin's interpreter imports this module, so it
+imports nothing.
+"""
+
+from pyhost import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, overload
+
+    @overload
+    def export[F: Callable[..., Any]](function: F, /) -> F: ...
+    @overload
+    def export[F: Callable[..., Any]](*, name: str | None = None, direct: bool = False) -> Callable[[F], F]: ...
+
+
+class DeadlineInterrupt(BaseException):
+    """Raised inside a plugin when its running call has passed its deadline.
+
+    Derives from BaseException so that ``except Exception`` does not swallow it. Catch it only to clean up.
+    """
+
+
+MARK = "__pyhost__"
+"""The attribute that the decorators set: a dict with a key for each decorator."""
+
+
+def _mark(function: "Any", kind: str, value: object) -> None:
+    if not callable(function):
+        raise TypeError(f"@pyhost.{kind} marks functions, and {function!r} is none")
+    try:
+        marks = function.__dict__.setdefault(MARK, {})
+    except AttributeError:
+        raise TypeError(f"@pyhost.{kind} cannot mark {function!r}; write a def that calls it") from None
+    marks[kind] = value
+
+
+def export(function: "Any" = None, /, *, name: str | None = None, direct: bool = False) -> "Any":
+    """Let others call this function, plain or ``async``.
+
+    ``name`` is what they call it by, its own name if None. With ``direct=True`` it runs on the caller's thread, which
+    saves the hand-over to the plugin's own thread: for short functions that touch nothing bound to a thread.
+    """
+    if function is None:
+        return lambda decorated: export(decorated, name=name, direct=direct)
+    _mark(function, "export", {"name": name, "direct": direct})
+    return function
+
+
+def on_start[F: "Callable[..., Any]"](function: F) -> F:
+    """Run this function once, after the plugin is imported and before its first call."""
+    _mark(function, "on_start", True)
+    return function
+
+
+def on_stop[F: "Callable[..., Any]"](function: F) -> F:
+    """Run this function once, after the plugin's last call."""
+    _mark(function, "on_stop", True)
+    return function
+
+
+_functions: "dict[str, Any]" = {}
+
+
+def _function(name: str) -> "Any":
+    function = _functions.get(name)
+    if function is None:
+        router = getattr(_core, "router", None)
+        if router is None:
+            raise RuntimeError("pyhost.call works inside a plugin; a program calls through its Host")
+        function = _functions[name] = router.function(name)
+    return function
+
+
+def call(name: str, /, *args: "Any", timeout: float | None = None, **kwargs: "Any") -> "Any":
+    """Call ``"plugin.function"`` of another plugin and wait for its result.
+
+    ``timeout`` in seconds; None: the function's own deadline. The deadline of the call that this one is part of bounds
+    it as well. Raises the errors of ``pyhost.errors``.
+    """
+    return _function(name).call(args, kwargs, timeout)
+
+
+async def acall(name: str, /, *args: "Any", timeout: float | None = None, **kwargs: "Any") -> "Any":
+    """As ``call``, from an ``async`` function: other calls go on meanwhile."""
+    from pyhost.event_loop import call_on_loop
+
+    return await call_on_loop(_function(name), args, kwargs, timeout)

@@ -1,0 +1,172 @@
+"""The server: a host with its plugins, behind HTTP on TCP and on a Unix socket, until a signal ends it.
+
+SIGTERM and SIGINT drain: nothing new is accepted, running calls get the grace time, then the host closes and gives the
+rest up. A second signal ends the wait; a third ends the process at once. SIGHUP reads the plugins' folder again.
+Everything runs in one asyncio loop of the main interpreter; what blocks in the host runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from pyhost import listeners
+from pyhost.errors import PyhostError
+from pyhost.exit_codes import ExitCode
+from pyhost.gateway import Gateway
+from pyhost.host import Host
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp
+
+    from pyhost.config import Options
+    from pyhost.status import PluginStatus
+
+_logger = logging.getLogger(__name__)
+_FLUSH_SECONDS = 2.0
+"""How long the answers about calls that were given up may take to be sent."""
+
+
+def run(options: Options) -> ExitCode:
+    """Serve until a signal says to stop.
+
+    Raises:
+        ConfigurationError: the options do not go together, or the token or the plugins' folder cannot be read.
+        ListenError: a listener's address is taken or cannot be had.
+    """
+    options.check()
+    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if options.log_level != "debug":
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with listeners.listen_tcp(*options.listen) as tcp, listeners.listen_unix(options.socket) as unix:
+        return asyncio.run(_Server(options, tcp, unix).serve())
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn's server of one listener, which leaves the signals to pyhost."""
+
+    def __init__(self, app: ASGIApp, *, access_log: bool) -> None:
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=access_log,
+            proxy_headers=False,
+            server_header=False,
+        )
+        super().__init__(config)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+class _Server:
+    def __init__(self, options: Options, tcp: socket.socket, unix: socket.socket) -> None:
+        self._options = options
+        self._tcp = tcp
+        self._unix = unix
+        self._host = Host(options.plugins)
+        self._gateway = Gateway(self._host, options)
+        self._stop = asyncio.Event()
+        self._cut_short = asyncio.Event()
+        self._exit_code = ExitCode.OK
+        self._serving = False
+        self._rescans: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> ExitCode:
+        """Start the plugins, serve, and drain; return how the server ended."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        await asyncio.to_thread(self._host.start)
+        if self._stop.is_set():
+            await asyncio.to_thread(self._host.close, 0.0)
+        else:
+            await self._serve_http()
+        return self._exit_code
+
+    def _on_stop(self, number: signal.Signals) -> None:
+        if self._cut_short.is_set():
+            os._exit(128 + number)  # what holds the process up cannot be waited for
+        if self._stop.is_set():
+            _logger.warning("%s: a second signal, so running calls are given up", number.name)
+            self._exit_code = ExitCode(128 + number)
+            self._cut_short.set()
+        else:
+            _logger.info("%s: stopping; running calls get %g s", number.name, self._options.grace)
+            self._stop.set()
+
+    def _on_hangup(self) -> None:
+        if self._serving:
+            task = asyncio.get_running_loop().create_task(self._rescan())
+            self._rescans.add(task)
+            task.add_done_callback(self._rescans.discard)
+
+    async def _rescan(self) -> None:
+        try:
+            await self._gateway.rescan()
+        except PyhostError as error:
+            _logger.error("rescan failed: %s", error)  # noqa: TRY400 - the message is for the user, not a traceback
+
+    async def _serve_http(self) -> None:
+        """Serve until told to stop, then drain."""
+        access_log = self._options.log_level == "debug"
+        tcp = _HttpServer(self._gateway.application(trusted=False), access_log=access_log)
+        unix = _HttpServer(self._gateway.application(trusted=True), access_log=access_log)
+        serving = asyncio.gather(tcp.serve(sockets=[self._tcp]), unix.serve(sockets=[self._unix]))
+        self._announce()
+        self._serving = True
+        await _first(serving, self._stop)
+        self._serving = False
+        self._gateway.draining = True
+        tcp.should_exit = unix.should_exit = True
+        try:
+            async with asyncio.timeout(self._options.grace):
+                await _first(serving, self._cut_short)
+        except TimeoutError:
+            _logger.warning("the grace time of %g s is over: running calls are given up", self._options.grace)
+        self._gateway.give_up_calls()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await serving
+        await asyncio.to_thread(self._host.close, 0.0)
+
+    def _announce(self) -> None:
+        lines = [_describe(status) for status in self._host.plugins()]
+        lines.append(f"pyhost listens on {listeners.url(self._tcp)}")
+        lines.append(f"pyhost listens on unix socket {self._options.socket}")
+        # One write: whoever reads only the first line may have gone before a second.
+        print("\n".join(lines), flush=True)
+
+
+async def _first(serving: asyncio.Future[tuple[None, None]], event: asyncio.Event) -> None:
+    """Wait until ``event`` is set or serving has ended."""
+    waiter = asyncio.ensure_future(event.wait())
+    futures: tuple[asyncio.Future[Any], ...] = (serving, waiter)
+    try:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+
+
+def _describe(status: PluginStatus) -> str:
+    if status.state != "running":
+        return f"plugin {status.name} {status.state}: {status.reason}"
+    number = len(status.interpreters)
+    return f"plugin {status.name} {status.version} runs in {number} interpreter{'' if number == 1 else 's'}"

@@ -1,0 +1,130 @@
+"""What a host knows about its plugins: frozen snapshots for the gateway, the command line and tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterDescription:
+    """One parameter of an exported function."""
+
+    name: str
+    kind: str
+    """As ``inspect.Parameter.kind``, lower case: positional_only, positional_or_keyword, var_positional,
+    keyword_only or var_keyword."""
+    required: bool
+    default: str | None
+    """``repr`` of the default; None where there is none."""
+    annotation: str
+    """The annotation as its author wrote it, "" where there is none."""
+    schema: dict[str, Any]
+    """The annotation as JSON Schema; ``{}`` allows everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionDescription:
+    """One exported function as its plugin describes it."""
+
+    name: str
+    doc: str
+    direct: bool
+    is_async: bool
+    parameters: tuple[ParameterDescription, ...]
+    returns: str
+    """The return annotation as text, "" where there is none."""
+    returns_schema: dict[str, Any]
+
+    @property
+    def signature(self) -> str:
+        """The signature as text, ``(text: str, top: int = 10) -> dict[str, int]``."""
+        parts: list[str] = []
+        star_written = False
+        previous = ""
+        for parameter in self.parameters:
+            if previous == "positional_only" and parameter.kind != "positional_only":
+                parts.append("/")
+            if parameter.kind == "keyword_only" and not star_written:
+                parts.append("*")
+                star_written = True
+            prefix = {"var_positional": "*", "var_keyword": "**"}.get(parameter.kind, "")
+            star_written = star_written or prefix == "*"
+            text = prefix + parameter.name
+            if parameter.annotation:
+                text += f": {parameter.annotation}"
+            if parameter.default is not None:
+                text += f" = {parameter.default}" if parameter.annotation else f"={parameter.default}"
+            parts.append(text)
+            previous = parameter.kind
+        if previous == "positional_only":
+            parts.append("/")
+        return f"({', '.join(parts)})" + (f" -> {self.returns}" if self.returns else "")
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """Times of finished calls, from acceptance to answer, in seconds; all 0.0 before the first call."""
+
+    count: int
+    total: float
+    p50: float
+    p90: float
+    p99: float
+    maximum: float
+    buckets: tuple[tuple[float, int], ...]
+    """Cumulative: (upper bound in seconds, calls at or under it), rising; for histograms."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStatus:
+    """A function with its counters since the plugin was loaded."""
+
+    description: FunctionDescription
+    calls: int
+    """Answered with a value."""
+    errors: int
+    """Raised, bad arguments, or a result that cannot cross."""
+    timeouts: int
+    rejected: int
+    """Refused because every inbox was full."""
+    latency: LatencySummary
+
+
+@dataclass(frozen=True, slots=True)
+class InterpreterStatus:
+    """One interpreter of a plugin."""
+
+    id: int
+    """pyhost's own number, unique in the process."""
+    state: str
+    """starting, running, draining, stopped, failed or lost."""
+    queued: int
+    """Calls waiting in its inbox."""
+    running: int
+    """Calls that it is executing (more than one with async or direct functions)."""
+    served: int
+    """Calls that it has finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginStatus:
+    """One plugin as the host sees it now."""
+
+    name: str
+    version: str
+    state: str
+    """A state of ``lifecycle.State``: discovered, loading, running, draining, stopped, failed."""
+    reason: str
+    """Why it failed, one line; "" otherwise."""
+    traceback_text: str
+    """The plugin's traceback where it failed with one; "" otherwise."""
+    source: str
+    """Path of its plugin.toml or .py file."""
+    doc: str
+    interpreters: tuple[InterpreterStatus, ...] = ()
+    functions: tuple[FunctionStatus, ...] = field(default=())
+
+    def function(self, name: str) -> FunctionStatus | None:
+        """The function of that name, or None."""
+        return next((item for item in self.functions if item.description.name == name), None)

@@ -1,0 +1,163 @@
+"""The commands against a real server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+
+import pytest
+
+from pyhost.exit_codes import ExitCode
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def run(pyhost_command, tmp_path):
+    """A function that runs a pyhost command; its finished process, with bytes."""
+
+    def run_command(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            pyhost_command(*arguments), capture_output=True, cwd=tmp_path, timeout=PATIENCE, check=False
+        )
+
+    return run_command
+
+
+@pytest.fixture
+def call(run, server):
+    """A function that calls over the server's socket."""
+
+    def run_call(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return run("call", "--socket", str(server.socket), *arguments)
+
+    return run_call
+
+
+def printed(process: subprocess.CompletedProcess[bytes]):
+    assert process.returncode == ExitCode.OK, process.stderr
+    assert process.stderr == b""
+    return json.loads(process.stdout)
+
+
+def refused(process: subprocess.CompletedProcess[bytes], code: ExitCode) -> str:
+    assert process.returncode == code
+    return process.stderr.decode()
+
+
+def test_arguments_go_by_position_by_name_and_both_ways(call):
+    assert printed(call("probe.add", "1", "2")) == 3
+    assert printed(call("probe.add", "b=5", "a=1")) == 6
+    assert printed(call("probe.add", "1", "b=2", "scale=0.5")) == 1.5
+    assert printed(call("probe.add", "--", "-1")) == 0
+    assert printed(call("probe.echo", "text")) == "text"
+    assert printed(call("probe.echo", '{"a": [null]}')) == {"a": [None]}
+    assert printed(call("probe.echo")) is None
+
+
+def test_a_value_given_twice_is_refused(call):
+    assert refused(call("probe.add", "1", "a=2"), ExitCode.CALL_FAILED) == (
+        "pyhost: probe.add got more than one value for a\n"
+    )
+    assert refused(call("probe.add", "1", "2", "3", "scale=2"), ExitCode.CALL_FAILED) == (
+        "pyhost: probe.add cannot take these 3 positional arguments beside named ones over HTTP\n"
+    )
+
+
+def test_what_json_does_not_have_is_printed_all_the_same(call):
+    assert call("probe.infinite", "--json").stdout == b'{"result": [1.0, Infinity]}\n'
+    assert printed(call("probe.everything")) == {
+        "none": None,
+        "set": [3],
+        "tuple": [1, 2],
+        "bytes": "YWJj",
+        "time": "2025-01-02T03:04:00+00:00",
+    }
+
+
+def test_raw_bytes_and_text_are_written_as_they_are(call):
+    picture = bytes(range(256))
+    parts = json.dumps([base64.b64encode(picture).decode()])
+    assert call("probe.join", parts, "--raw").stdout == picture
+    assert call("probe.echo", "ä", "--raw").stdout == "ä".encode()
+    assert call("probe.echo", "[1]", "--raw").stdout == b"[\n  1\n]\n"
+
+
+def test_the_plugins_traceback_goes_to_stderr(call):
+    process = call("probe.fail", "too bad")
+    assert process.stdout == b""
+    error = refused(process, ExitCode.CALL_FAILED)
+    assert error.startswith("pyhost: probe.fail raised ValueError: too bad\nTraceback (most recent call last):\n")
+    assert error.rstrip().endswith("ValueError: too bad\na note")
+    # None of pyhost's own code is in it.
+    assert "pyhost/c" not in error
+
+
+def test_a_problem_is_printed_as_json_on_demand(call):
+    process = call("probe.add", "one", "--json")
+    assert json.loads(process.stdout)["type"] == "urn:pyhost:problem:invalid-arguments"
+    assert refused(process, ExitCode.CALL_FAILED) == "pyhost: a is 'one'; allowed: an integer\n"
+
+
+def test_a_call_that_takes_too_long_is_given_up(call, gate):
+    process = call("probe.wait_for_ever", gate.path, "--timeout", "0.1")
+    assert refused(process, ExitCode.CALL_FAILED) == "pyhost: probe.wait_for_ever did not answer by its deadline\n"
+
+
+def test_a_name_that_is_not_there_comes_with_a_suggestion(call):
+    assert refused(call("probe.ad"), ExitCode.CALL_FAILED) == (
+        "pyhost: plugin 'probe' exports no function 'ad'; did you mean add?\n"
+    )
+    assert refused(call("a/b?.c d"), ExitCode.CALL_FAILED).startswith("pyhost: there is nothing at /call/a/b?/c d")
+
+
+def test_ps_shows_every_plugin_and_why_one_failed(run, server):
+    process = run("ps", "--socket", str(server.socket))
+    lines = process.stdout.decode().splitlines()
+    assert process.returncode == ExitCode.OK
+    assert lines[0].split()[:4] == ["NAME", "VERSION", "STATE", "INTERPRETERS"]
+    assert [line.split()[0] for line in lines[1:]] == ["broken", "narrow", "probe", "broken:"]
+    assert lines[-1] == "broken: RuntimeError: no luck"
+    listed = printed(run("ps", "--socket", str(server.socket), "--json"))["plugins"]
+    assert [plugin["state"] for plugin in listed] == ["failed", "running", "running"]
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["call", "probe.echo"]])
+def test_without_a_server_they_say_how_to_start_one(run, arguments, tmp_path):
+    path = tmp_path / "no.sock"
+    assert refused(run(*arguments, "--socket", str(path)), ExitCode.NO_SERVER) == (
+        f"pyhost: no server listens on {path}; start one with: pyhost --plugins FOLDER, "
+        "or name its socket with --socket\n"
+    )
+
+
+def test_the_socket_is_found_in_pyhost_toml(run, tmp_path):
+    (tmp_path / "pyhost.toml").write_text('[server]\nsocket = "here.sock"\n')
+    assert f"no server listens on {tmp_path / 'here.sock'};" in refused(run("ps"), ExitCode.NO_SERVER)
+
+
+def test_a_server_that_dies_during_a_call_is_no_server(start_server, probe_plugins, gate, pyhost_command):
+    server = start_server(probe_plugins)
+    arguments = pyhost_command("call", "--socket", str(server.socket), "probe.wait_for_ever", gate.path)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        gate.wait_entered()
+        server.process.kill()
+        _, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == ExitCode.NO_SERVER
+    assert error.startswith(f"pyhost: the server on {server.socket} did not answer: ")
+    assert error.count("\n") == 1
+
+
+def test_help_and_version_need_no_server(run):
+    assert run().stdout.startswith(b"Usage: pyhost [OPTIONS] ")
+    assert set(printed(run("version", "--json"))) == {"pyhost", "python", "platform"}
+
+
+def test_a_new_plugin_is_one_that_runs(run, start_server, tmp_path):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    assert run("new", "greeter", "--in", "plugins").returncode == ExitCode.OK
+    server = start_server(plugins)
+    assert server.lines[0] == "plugin greeter 0.1.0 runs in 1 interpreter"
+    assert printed(run("call", "greeter.greet", "Ada", "--socket", str(server.socket))) == "Hello, Ada!"

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pyhost.latency import summarize
+from pyhost.metrics import Metrics
+from pyhost.status import FunctionDescription, FunctionStatus, InterpreterStatus, PluginStatus
+
+# As the host counts: four buckets for every doubling from 1 µs.
+BOUNDS = [2.0 ** (index / 4) * 1e-6 for index in range(1, 105)] + [float("inf")]
+
+
+def make_plugins() -> list[PluginStatus]:
+    buckets = [(bound, 1 if index in {40, 104} else 0) for index, bound in enumerate(BOUNDS)]
+    function = FunctionStatus(
+        FunctionDescription("count", "", False, False, (), "", {}), 2, 3, 4, 5, summarize(buckets, 70.5, 70.0)
+    )
+    interpreters = tuple(
+        InterpreterStatus(index, state, 1, 2, 9) for index, state in enumerate(["running", "running", "lost"])
+    )
+    return [
+        PluginStatus("wordcount", "1.0", "running", "", "", "", "", interpreters, (function,)),
+        PluginStatus("broken", "", "failed", "it failed", "", "", ""),
+    ]
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_text_parses_and_holds_every_figure():
+    content, content_type = Metrics(make_plugins).exposition("")
+    found = samples(content.decode())
+    expected = {
+        ("pyhost_plugin_up", ("plugin", "wordcount")): 1,
+        ("pyhost_plugin_up", ("plugin", "broken")): 0,
+        ("pyhost_queued_calls", ("plugin", "wordcount")): 3,
+        ("pyhost_running_calls", ("plugin", "wordcount")): 6,
+        ("pyhost_interpreters", ("plugin", "wordcount"), ("state", "running")): 2,
+        ("pyhost_interpreters", ("plugin", "wordcount"), ("state", "lost")): 1,
+        ("pyhost_plugin_info", ("plugin", "wordcount"), ("version", "1.0"), ("state", "running")): 1,
+        ("pyhost_calls_total", ("plugin", "wordcount"), ("function", "count"), ("outcome", "ok")): 2,
+        ("pyhost_calls_total", ("plugin", "wordcount"), ("function", "count"), ("outcome", "error")): 3,
+        ("pyhost_calls_total", ("plugin", "wordcount"), ("function", "count"), ("outcome", "timeout")): 4,
+        ("pyhost_calls_total", ("plugin", "wordcount"), ("function", "count"), ("outcome", "rejected")): 5,
+        ("pyhost_call_duration_seconds_sum", ("plugin", "wordcount"), ("function", "count")): 70.5,
+        ("pyhost_call_duration_seconds_count", ("plugin", "wordcount"), ("function", "count")): 2,
+    }
+    assert {key: found[key[0], frozenset(key[1:])] for key in expected} == expected
+    assert content_type.startswith("text/plain")
+
+
+def test_the_histogram_is_cumulative_and_coarser_than_the_hosts():
+    found = samples(Metrics(make_plugins).exposition("")[0].decode())
+    buckets = sorted(
+        (float(dict(labels)["le"]), value)
+        for (name, labels), value in found.items()
+        if name == "pyhost_call_duration_seconds_bucket"
+    )
+    bounds = [bound for bound, _ in buckets]
+    assert [round(bound * 1e6) for bound in bounds[:-1]] == [4**exponent for exponent in range(1, 14)]
+    assert bounds[-1] == float("inf")
+    call = BOUNDS[40]
+    assert [value for _, value in buckets] == [0.0 if bound < call else 1.0 for bound in bounds[:-1]] + [2.0]
+
+
+def test_the_plugins_are_asked_at_each_scrape():
+    plugins = make_plugins()
+    metrics = Metrics(lambda: plugins)
+    del plugins[1]
+    assert ("pyhost_plugin_up", frozenset({("plugin", "broken")})) not in samples(metrics.exposition("")[0].decode())
+
+
+def test_openmetrics_is_given_to_those_who_ask_for_it():
+    content, content_type = Metrics(make_plugins).exposition("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert content.endswith(b"# EOF\n")
