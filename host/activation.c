@@ -66,6 +66,17 @@ pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t de
     return outer;
 }
 
+void pyh_activation_expire(pyh_activation *activation)
+{
+    uint64_t sequence = atomic_load(&activation->sequence);
+    int64_t deadline_ns = atomic_load(&activation->deadline_ns);
+    int64_t now_ns = pyh_now_ns();
+    if ((sequence & 1) != 0 && atomic_load(&activation->sequence) == sequence &&
+        atomic_compare_exchange_strong(&activation->deadline_ns, &deadline_ns, now_ns)) {
+        arm(activation, now_ns);
+    }
+}
+
 void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer)
 {
     int64_t deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed);

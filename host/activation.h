@@ -37,6 +37,9 @@ typedef struct pyh_activation_outer {
 /* Begins a call that should end by the deadline. This thread, GIL held. */
 pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns);
 
+/* Lets the running call's deadline pass now, if it is still the same call. Any thread, GIL held or not. */
+void pyh_activation_expire(pyh_activation *activation);
+
 /* Ends it; no interrupt reaches this thread afterwards. This thread, GIL held. */
 void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer);
 

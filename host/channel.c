@@ -100,6 +100,15 @@ void pyh_channel_set_notifier(pyh_channel *channel, pyh_notifier *notifier)
     pyh_mutex_unlock(&channel->mutex);
 }
 
+void pyh_channel_notify(pyh_channel *channel)
+{
+    pyh_mutex_lock(&channel->mutex);
+    if (channel->notifier != NULL) {
+        pyh_notifier_notify(channel->notifier);
+    }
+    pyh_mutex_unlock(&channel->mutex);
+}
+
 size_t pyh_channel_depth(pyh_channel *channel)
 {
     pyh_mutex_lock(&channel->mutex);

@@ -41,6 +41,9 @@ void pyh_channel_close(pyh_channel *channel);
 /* From now on the notifier tells when there is something to receive; NULL for no notifier. */
 void pyh_channel_set_notifier(pyh_channel *channel, pyh_notifier *notifier);
 
+/* Notifies the notifier, if there is one, without an item. */
+void pyh_channel_notify(pyh_channel *channel);
+
 /* How many items wait. */
 size_t pyh_channel_depth(pyh_channel *channel);
 

@@ -34,7 +34,18 @@ static PyObject *call_cancel(PyObject *object, PyObject *unused)
 {
     (void)unused;
     pyh_call *call = ((Call *)object)->call;
-    return PyBool_FromLong(call != NULL && pyh_call_answer(call, PYHOST_CANCELLED, NULL));
+    if (call == NULL || !pyh_call_answer(call, PYHOST_CANCELLED, NULL)) {
+        Py_RETURN_FALSE;
+    }
+    pyh_interp_call_given_up(call->interp);
+    Py_RETURN_TRUE;
+}
+
+static PyObject *call_get_answered(PyObject *object, void *unused)
+{
+    (void)unused;
+    pyh_call *call = ((Call *)object)->call;
+    return PyBool_FromLong(call == NULL || pyh_call_is_answered(call));
 }
 
 /* Answers a call that this plugin interpreter runs with the result, or with the exception that is set. */
@@ -91,10 +102,16 @@ static PyMethodDef call_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef call_getset[] = {
+    {"answered", call_get_answered, NULL, "Whether it has its answer, from whomever.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot call_slots[] = {
     {Py_tp_doc, (void *)"A call under way."},
     {Py_tp_dealloc, call_dealloc},
     {Py_tp_methods, call_methods},
+    {Py_tp_getset, call_getset},
     {0, NULL},
 };
 

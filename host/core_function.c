@@ -84,6 +84,9 @@ PyObject *pyh_core_function_name(PyObject *function)
 pyhost_status pyh_core_function_resolve(PyObject *function, pyh_route **route, pyh_function **found)
 {
     Function *self = (Function *)function;
+    if (atomic_load(&self->router->draining) && pyh_core_of(Py_TYPE(function))->interp == NULL) {
+        return PYHOST_UNAVAILABLE;
+    }
     if (self->route == NULL || self->version != atomic_load(&self->router->version)) {
         self->route = pyh_route_unref(self->route);
         self->route = pyh_router_find(self->router, self->plugin, &self->version);

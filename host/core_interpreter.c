@@ -148,6 +148,13 @@ static PyObject *interpreter_close(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *interpreter_abandon(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyh_interp_abandon(interp_of(self));
+    Py_RETURN_NONE;
+}
+
 static PyObject *interpreter_set_aside(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -203,6 +210,9 @@ static PyMethodDef interpreter_methods[] = {
      "wait_ended(timeout, /)\n--\n\nWait until its thread has done its last; False when it takes longer."},
     {"stop_outcome", interpreter_stop_outcome, METH_NOARGS,
      "stop_outcome()\n--\n\n(\"OK\", None), or (\"RAISED\", the failure of on_stop)."},
+    {"abandon", interpreter_abandon, METH_NOARGS,
+     "abandon()\n--\n\nClose it and give up its calls: their callers get CallCancelledError now, and Python code that "
+     "runs is interrupted."},
     {"set_aside", interpreter_set_aside, METH_NOARGS,
      "set_aside()\n--\n\nGive it up: it is lost unless its thread comes back."},
     {NULL, NULL, 0, NULL},

@@ -184,7 +184,8 @@ static PyMethodDef core_methods[] = {
      "open_inbox()\n--\n\nIn a plugin: a file descriptor that is readable while calls wait in this interpreter's inbox."},
     {"serve_ready", (PyCFunction)(void (*)(void))pyh_core_serve_ready, METH_FASTCALL,
      "serve_ready(start, is_coroutine_function)\n--\n\nIn a plugin: run the calls that wait. Plain functions are "
-     "called; for coroutine functions start(coroutine, call, seconds_left) is. False once no more will come."},
+     "called; for coroutine functions start(coroutine, call, seconds_left) is. Returns three truths: more may come; some "
+     "running call was given up; all are to be."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -91,5 +91,7 @@ PyObject *pyh_core_serve_ready(PyObject *module, PyObject *const *arguments, Py_
     if (status == PYHOST_OK) {
         pyh_notifier_notify(&interp->notifier); /* there may be more */
     }
-    return PyBool_FromLong(status != PYHOST_CLOSED);
+    return Py_BuildValue("(NNN)", PyBool_FromLong(status != PYHOST_CLOSED),
+                         PyBool_FromLong(atomic_exchange(&interp->cancelled, false)),
+                         PyBool_FromLong(atomic_load(&interp->abandoned)));
 }

@@ -83,6 +83,37 @@ void pyh_interp_close(pyh_interp *interp)
     pyh_channel_close(&interp->inbox);
 }
 
+static void expire_running_call(pyh_interp *interp)
+{
+    pyh_mutex_lock(&interp->mutex);
+    pyh_activation *activation = interp->activation != NULL ? pyh_activation_ref(interp->activation) : NULL;
+    pyh_mutex_unlock(&interp->mutex);
+    if (activation != NULL && !atomic_load(&interp->stopping)) {
+        pyh_activation_expire(activation);
+    }
+    pyh_activation_unref(activation);
+}
+
+void pyh_interp_abandon(pyh_interp *interp)
+{
+    void *item;
+    atomic_store(&interp->abandoned, true);
+    pyh_interp_close(interp);
+    while (pyh_channel_receive(&interp->inbox, 0, &item) == PYHOST_OK) {
+        pyh_call_answer(item, PYHOST_CANCELLED, NULL);
+        pyh_interp_finished(interp);
+        pyh_call_unref(item);
+    }
+    expire_running_call(interp);
+    pyh_interp_call_given_up(interp);
+}
+
+void pyh_interp_call_given_up(pyh_interp *interp)
+{
+    atomic_store(&interp->cancelled, true);
+    pyh_channel_notify(&interp->inbox);
+}
+
 void pyh_interp_set_aside(pyh_interp *interp)
 {
     uint32_t state = atomic_load(&interp->state);

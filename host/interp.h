@@ -32,6 +32,9 @@ typedef struct pyh_interp {
     _Atomic uint32_t running;  /* calls running */
     _Atomic uint32_t visitors; /* the top bit: closed to visitors */
     _Atomic uint64_t served;
+    _Atomic bool abandoned; /* its calls are given up */
+    _Atomic bool stopping;  /* it runs no calls any more, but on_stop */
+    _Atomic bool cancelled; /* a call that it runs was given up; for its event loop to look */
     /* fixed after new */
     uint64_t id;
     char *name;
@@ -54,7 +57,6 @@ typedef struct pyh_interp {
     PyObject *guest;            /* the module pyhost.guest there */
     PyObject *describe;         /* guest.describe_exception */
     PyObject *interrupt_class;  /* pyhost.errors.DeadlineInterrupt there */
-    pyh_activation *activation; /* of the owner thread */
     pyh_message *boot;          /* owned; what the guest starts with */
     int64_t start_limit_ns;
     int64_t stop_limit_ns;
@@ -62,7 +64,8 @@ typedef struct pyh_interp {
     pyh_notifier notifier;
     /* guarded by mutex */
     pyh_mutex mutex;
-    struct pyh_direct *direct; /* thread states of direct callers */
+    struct pyh_direct *direct;  /* thread states of direct callers */
+    pyh_activation *activation; /* owned; of the owner thread, which alone changes it */
 } pyh_interp;
 
 /* A new interp, not started. The router is borrowed. NULL: no memory. */
@@ -76,6 +79,13 @@ pyhost_status pyh_interp_start(pyh_interp *interp, pyh_message *boot, int64_t st
 
 /* Stop taking calls; those in the inbox are still run, then the interpreter ends. Any thread, any time. */
 void pyh_interp_close(pyh_interp *interp);
+
+/* Gives up its calls, those that wait and those that run, with CANCELLED; Python code that runs is interrupted, its
+ * on_stop is not. Closes it first. Any thread. */
+void pyh_interp_abandon(pyh_interp *interp);
+
+/* A call that it runs has been given up by its caller: tells an event loop to cancel it. Any thread. */
+void pyh_interp_call_given_up(pyh_interp *interp);
 
 /* Sets it aside for good: its state is lost unless it has ended. */
 void pyh_interp_set_aside(pyh_interp *interp);

@@ -25,6 +25,7 @@ static pyhost_status fail(pyh_interp *interp, pyhost_status status, pyh_message 
     if (status == PYHOST_TIMEOUT) {
         PyErr_Clear();
         *reply = NULL;
+        status = atomic_load(&interp->abandoned) ? PYHOST_CANCELLED : PYHOST_TIMEOUT;
     } else {
         *reply = pyh_failure_take(interp, status);
     }

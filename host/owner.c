@@ -137,6 +137,7 @@ static void serve(pyh_interp *interp)
 
 static void stop_plugin(pyh_interp *interp)
 {
+    atomic_store(&interp->stopping, true);
     pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(interp->stop_limit_ns));
     PyObject *none = PyObject_CallMethod(interp->guest, "stop", "d", (double)interp->stop_limit_ns / 1e9);
     if (none == NULL) {
@@ -181,6 +182,13 @@ static bool end(pyh_interp *interp)
     return true;
 }
 
+static void set_activation(pyh_interp *interp, pyh_activation *activation)
+{
+    pyh_mutex_lock(&interp->mutex);
+    interp->activation = activation;
+    pyh_mutex_unlock(&interp->mutex);
+}
+
 /* Whether the plugin runs now. */
 static bool start(pyh_interp *interp)
 {
@@ -190,7 +198,7 @@ static bool start(pyh_interp *interp)
         return false;
     }
     interp->python = PyThreadState_GetInterpreter(interp->thread_state);
-    interp->activation = pyh_activation_new(interp);
+    set_activation(interp, pyh_activation_new(interp));
     if (interp->activation == NULL) {
         interp->start_status = PYHOST_NO_MEMORY;
         return false;
@@ -215,7 +223,9 @@ void *pyh_owner_main(void *argument)
     if (interp->thread_state == NULL || end(interp)) {
         pyh_interp_ended(interp, running ? PYH_INTERP_STOPPED : PYH_INTERP_FAILED);
     }
-    interp->activation = pyh_activation_unref(interp->activation);
+    pyh_activation *activation = interp->activation;
+    set_activation(interp, NULL);
+    pyh_activation_unref(activation);
     pyh_event_set(&interp->ended);
     pyh_interp_unref(interp);
     return NULL;

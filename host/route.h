@@ -51,6 +51,7 @@ pyhost_status pyh_route_submit(pyh_route *route, struct pyh_call *call);
 typedef struct pyh_router {
     _Atomic uint32_t references;
     _Atomic uint64_t version; /* raised after each change; acquire/release */
+    _Atomic bool draining;    /* only calls between plugins find their way */
     pyh_mutex mutex;
     /* guarded by mutex */
     pyh_route **routes;

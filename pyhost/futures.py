@@ -28,6 +28,7 @@ class FutureDispatcher:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._pending: set[CallFuture] = set()
 
     def submit(
         self, function: _core.Function, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
@@ -35,14 +36,22 @@ class FutureDispatcher:
         """Call without waiting; the errors of the call itself are raised by the future's ``result()``."""
         future = CallFuture()
         self._start()
-        future.call = function.submit(self._completions, future, args, kwargs, timeout)
+        self._pending.add(future)
+        try:
+            future.call = function.submit(self._completions, future, args, kwargs, timeout)
+        except BaseException:
+            self._pending.discard(future)
+            raise
         return future
 
     def close(self) -> None:
-        """End the thread; calls that have no answer by now get none."""
+        """End the thread; calls that have no answer by now are given up (CallCancelledError)."""
         with self._lock:
             self._closing = True
             thread = self._thread
+        for future in list(self._pending):
+            if future.call is not None:
+                future.call.cancel()
         if thread is not None:
             self._completions.notify()
             thread.join()
@@ -54,9 +63,10 @@ class FutureDispatcher:
                 self._thread.start()
 
     def _run(self) -> None:
-        while not self._closing:
+        while self._pending or not self._closing:
             self._completions.wait()
             for future, value, error in self._completions.drain():
+                self._pending.discard(future)
                 if not future.set_running_or_notify_cancel():
                     continue
                 if error is None:

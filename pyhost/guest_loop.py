@@ -18,7 +18,7 @@ class GuestLoop:
         self._are_coroutines = are_coroutines
         self._runner = asyncio.Runner()
         self._loop = self._runner.get_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], _core.Call] = {}
         self._closed = asyncio.Event()
 
     def run_hook(self, hook: Callable[[], Any]) -> None:
@@ -41,24 +41,31 @@ class GuestLoop:
 
     async def _serve(self) -> None:
         descriptor = _core.open_inbox()
-        self._loop.add_reader(descriptor, self._on_ready, descriptor)
+        self._loop.add_reader(descriptor, self._on_ready)
         await self._closed.wait()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._calls:
+            await asyncio.wait(self._calls)
+        self._loop.remove_reader(descriptor)
 
-    def _on_ready(self, descriptor: int) -> None:
-        if not _core.serve_ready(self._start, self._are_coroutines):
-            self._loop.remove_reader(descriptor)
+    def _on_ready(self) -> None:
+        is_open, some_given_up, all_given_up = _core.serve_ready(self._start, self._are_coroutines)
+        if not is_open:
             self._closed.set()
+        if some_given_up:
+            for task, call in self._calls.items():
+                if all_given_up:
+                    call.cancel()
+                if call.answered:
+                    task.cancel()
 
     def _start(self, coroutine: Coroutine[Any, Any, Any], call: _core.Call, seconds_left: float | None) -> None:
         task = self._loop.create_task(_answer(coroutine, call, seconds_left))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._calls[task] = call
+        task.add_done_callback(self._calls.pop)
 
 
 async def _answer(coroutine: Coroutine[Any, Any, Any], call: _core.Call, seconds_left: float | None) -> None:
-    """Await the coroutine and answer its call; past the deadline it is cancelled, as ``asyncio.timeout`` does."""
+    """Await the coroutine and answer its call; past the deadline, or given up, it is cancelled as asyncio does it."""
     try:
         async with asyncio.timeout(seconds_left) as limit:
             result = await coroutine

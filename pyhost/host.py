@@ -20,7 +20,7 @@ from pyhost.event_loop import call_on_loop
 from pyhost.futures import FutureDispatcher
 from pyhost.latency import summarize
 from pyhost.lifecycle import State
-from pyhost.loader import STOP_LIMIT, LoadedPlugin
+from pyhost.loader import LoadedPlugin
 from pyhost.manifest import Manifest
 from pyhost.status import FunctionStatus, PluginStatus
 
@@ -94,18 +94,24 @@ class Host:
     def close(self, grace: float = 5.0) -> None:
         """Stop taking calls, finish those under way, stop every plugin.
 
-        ``grace``: seconds for calls under way; a plugin's on_stop has its own limit after that. What has not ended then
-        is set aside.
+        ``grace``: seconds for calls under way; what has no answer then is given up (CallCancelledError). A plugin's
+        on_stop has a limit of its own after that, and an interpreter that does not end at all is set aside.
         """
+        deadline = time.monotonic() + grace
         with self._lock:
             plugins = list(self._plugins.values())
+            # Plugins call each other, so each stays open until all have finished what they have.
+            self._router.drain()
+            while not all(plugin.is_idle() for plugin in plugins) and time.monotonic() < deadline:
+                time.sleep(0.002)
             for plugin in plugins:
                 self._router.publish(plugin.manifest.name, (), ())
                 plugin.close()
-            self._wait_ended(plugins, grace)
+            self._wait_ended(plugins, max(deadline - time.monotonic(), 0.0))
             self._futures.close()
-            for plugin in plugins:
-                self._router.withdraw(plugin.manifest.name)
+            self._router = _core.Router()
+            self._functions.clear()
+            self._futures = FutureDispatcher()
             self._plugins.clear()
             self._bad_manifests.clear()
         _open_hosts.discard(self)
@@ -117,20 +123,22 @@ class Host:
         """
         with self._lock:
             manifests, errors = manifest.load_all(self._folder) if self._folder is not None else ([], [])
-            found = {item.name: item for item in manifests}
-            self._bad_manifests = {name: (path, error) for name, path, error in errors if name not in found}
-            gone = [name for name in self._plugins if name not in found and name not in self._bad_manifests]
+            found = {item.name for item in manifests}
+            broken = self._note_broken_manifests(errors)
+            gone = [name for name in self._plugins if name not in found | broken]
             wanted = [item for item in manifests if self._is_news(item)]
             before = {name for name, plugin in self._plugins.items() if plugin.state is State.RUNNING}
             failed = self._load(wanted)
             self._remove(gone)
             changed = {item.name for item in wanted}
+            for name in found - changed:
+                self._plugins[name].error = None
             return ScanReport(
                 loaded=tuple(sorted(changed - failed - before)),
                 replaced=tuple(sorted((changed - failed) & before)),
                 removed=tuple(sorted(gone)),
-                failed=tuple(sorted(failed | set(self._bad_manifests))),
-                unchanged=tuple(sorted(set(found) - changed)),
+                failed=tuple(sorted(failed | broken | set(self._bad_manifests))),
+                unchanged=tuple(sorted(found - changed)),
             )
 
     def function(self, name: str) -> _core.Function:
@@ -195,6 +203,20 @@ class Host:
             doc="",
         )
 
+    def _note_broken_manifests(self, errors: Iterable[tuple[str, Path, ManifestError]]) -> set[str]:
+        """Keep the errors to show; the names of running plugins whose manifest has become one of them."""
+        running = {plugin.manifest.source: plugin for plugin in self._plugins.values() if plugin.state is State.RUNNING}
+        self._bad_manifests = {}
+        broken = set()
+        for name, path, error in errors:
+            plugin = running.get(path.absolute())
+            if plugin is None:
+                self._bad_manifests[name] = (path, error)
+            else:
+                plugin.error = PluginLoadError(plugin.manifest.name, str(error))
+                broken.add(plugin.manifest.name)
+        return broken
+
     def _is_news(self, item: Manifest) -> bool:
         plugin = self._plugins.get(item.name)
         return plugin is None or plugin.state is State.FAILED or plugin.fingerprint != manifest.fingerprint(item)
@@ -213,6 +235,7 @@ class Host:
             except PluginLoadError:
                 failed.add(name)
                 if old is not None and old.state is State.RUNNING:
+                    old.error = plugin.error
                     continue
                 self._router.publish(name, (), ())
                 self._plugins[name] = plugin
@@ -232,7 +255,7 @@ class Host:
         self._wait_ended(removed, max((plugin.manifest.limits.deadline for plugin in removed), default=0.0))
 
     def _wait_ended(self, plugins: Iterable[LoadedPlugin], grace: float) -> None:
-        deadline = time.monotonic() + grace + STOP_LIMIT
+        deadline = time.monotonic() + grace
         for plugin in plugins:
             plugin.wait_ended(deadline)
             for traceback_text in plugin.stop_failures:

@@ -41,6 +41,10 @@ def boot_configuration(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.001)
+
+
 class LoadedPlugin:
     """One version of a plugin and its interpreters. Not for use by several threads at once."""
 
@@ -97,12 +101,22 @@ class LoadedPlugin:
         if self.state is State.RUNNING:
             self.send(Event.DRAIN)
 
+    def is_idle(self) -> bool:
+        """Whether no call waits or runs."""
+        return not any(item.queued or item.running for item in self._interpreters)
+
     def wait_ended(self, deadline: float) -> None:
-        """Wait for the interpreters until the deadline (``time.monotonic``); set aside those that do not end."""
-        for interpreter in self._interpreters:
-            if not interpreter.wait_ended(max(deadline - time.monotonic(), 0.001)):
+        """Wait for the interpreters until the deadline (``time.monotonic``), then give up the calls of those that run
+        still, and set aside what does not end within ``STOP_LIMIT`` after that.
+        """
+        late = [item for item in self._interpreters if not item.wait_ended(_left(deadline))]
+        for interpreter in late:
+            interpreter.abandon()
+        deadline = max(deadline, time.monotonic()) + STOP_LIMIT
+        for interpreter in late:
+            if not interpreter.wait_ended(_left(deadline)):
                 interpreter.set_aside()
-        ended = [item for item in self._interpreters if item.wait_ended(0.001)]
+        ended = [item for item in self._interpreters if item.wait_ended(_left(0.0))]
         failures = [item.stop_outcome()[1] for item in ended]
         self.stop_failures = tuple(failure[3] for failure in failures if failure is not None)
         if self.state is State.DRAINING:
@@ -117,7 +131,7 @@ class LoadedPlugin:
 
     def _failure_of(self, interpreter: _core.Interpreter, deadline: float) -> PluginLoadError | None:
         name, limit = self.manifest.name, self.manifest.limits.start
-        if not interpreter.wait_ready(max(deadline - time.monotonic(), 0.001)):
+        if not interpreter.wait_ready(_left(deadline)):
             interpreter.close()
             interpreter.set_aside()
             return PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)")

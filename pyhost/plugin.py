@@ -45,10 +45,12 @@ def export(function: "Any" = None, /, *, name: str | None = None, direct: bool =
     ``name`` is what they call it by, its own name if None. With ``direct=True`` it runs on the caller's thread, which
     saves the hand-over to the plugin's own thread: for short functions that touch nothing bound to a thread.
     """
-    if function is None:
-        return lambda decorated: export(decorated, name=name, direct=direct)
-    _mark(function, "export", {"name": name, "direct": direct})
-    return function
+
+    def decorate(decorated: "Any") -> "Any":
+        _mark(decorated, "export", {"name": name, "direct": direct})
+        return decorated
+
+    return decorate if function is None else decorate(function)
 
 
 def on_start[F: "Callable[..., Any]"](function: F) -> F:

@@ -116,7 +116,7 @@ class PluginStatus:
     state: str
     """A state of ``lifecycle.State``: discovered, loading, running, draining, stopped, failed."""
     reason: str
-    """Why it failed, one line; "" otherwise."""
+    """Why it failed, or why its newer version did while it goes on; "" otherwise."""
     traceback_text: str
     """The plugin's traceback where it failed with one; "" otherwise."""
     source: str

@@ -1,0 +1,156 @@
+/* Tests of completions: order, one wake-up for many answers, and many threads that push at once. */
+#include "completions.h"
+
+#include "calls.h"
+#include "threads.h"
+
+enum { PUSHERS = 4, CALLS_EACH = 3000 };
+
+static pyh_call *call_into(pyh_completions *completions, pyh_route *route, void *token)
+{
+    pyh_call *call = call_of(route);
+    call->completions = pyh_completions_ref(completions);
+    call->token = token;
+    return call;
+}
+
+/* How often the notifier was notified since it was cleared; clears it. An eventfd counts. */
+static uint64_t take_notifications(pyh_completions *completions)
+{
+    uint64_t count = 0;
+    if (read(completions->notifier.read_fd, &count, sizeof count) < 0) {
+        count = 0;
+    }
+    return count;
+}
+
+static void nothing_to_drain_is_null(void)
+{
+    pyh_completions *completions = pyh_completions_new();
+    CHECK(completions != NULL);
+    CHECK(pyh_completions_drain(completions) == NULL);
+    CHECK_EQUAL(take_notifications(completions), 0);
+    CHECK(pyh_completions_unref(completions) == NULL);
+    CHECK(pyh_completions_unref(NULL) == NULL);
+}
+
+static void drained_oldest_first_after_one_notification(void)
+{
+    pyh_route *route = route_with("plugin", NULL, 0);
+    pyh_completions *completions = pyh_completions_new();
+    int tokens[5];
+    for (size_t i = 0; i < CHECK_COUNT(tokens); i++) {
+        pyh_completions_push(completions, call_into(completions, route, &tokens[i]));
+    }
+    CHECK_EQUAL(take_notifications(completions), 1);
+    pyh_call *call = pyh_completions_drain(completions);
+    for (size_t i = 0; i < CHECK_COUNT(tokens); i++) {
+        pyh_call *next = call->next;
+        CHECK(call->token == &tokens[i]);
+        pyh_call_unref(call);
+        call = next;
+    }
+    CHECK(call == NULL);
+    CHECK_EQUAL(completions->references, 1);
+    pyh_completions_unref(completions);
+    pyh_route_unref(route);
+}
+
+static void draining_clears_and_the_next_answer_notifies(void)
+{
+    pyh_route *route = route_with("plugin", NULL, 0);
+    pyh_completions *completions = pyh_completions_new();
+    for (int i = 0; i < 3; i++) {
+        pyh_call *call = call_into(completions, route, NULL);
+        CHECK(pyh_call_answer(call, PYHOST_OK, NULL));
+        CHECK_STATUS(pyh_notifier_wait(&completions->notifier, pyh_now_ns() - 1), PYHOST_OK);
+        CHECK(pyh_completions_drain(completions) == call);
+        CHECK_STATUS(pyh_notifier_wait(&completions->notifier, pyh_now_ns() - 1), PYHOST_TIMEOUT);
+        pyh_call_unref(call);
+        pyh_call_unref(call);
+    }
+    pyh_completions_unref(completions);
+    pyh_route_unref(route);
+}
+
+static void calls_keep_their_queue(void)
+{
+    pyh_route *route = route_with("plugin", NULL, 0);
+    pyh_completions *completions = pyh_completions_new();
+    pyh_call *call = call_into(completions, route, NULL);
+    pyh_completions_unref(completions);
+    CHECK(pyh_call_answer(call, PYHOST_OK, NULL));
+    CHECK(pyh_completions_drain(completions) == call);
+    pyh_call_unref(call);
+    pyh_call_unref(call); /* frees the queue, too */
+    pyh_route_unref(route);
+}
+
+typedef struct {
+    pyh_route *route;
+    pyh_completions *completions;
+    size_t next_of[PUSHERS]; /* the consumer's: what it expects of each pusher */
+} traffic;
+
+/* A call's token: 1 + pusher * CALLS_EACH + number. */
+static void push_calls(traffic *self, size_t pusher)
+{
+    for (size_t i = 0; i < CALLS_EACH; i++) {
+        void *token = (void *)(uintptr_t)(1 + pusher * CALLS_EACH + i);
+        pyh_call *call = call_into(self->completions, self->route, token);
+        CHECK(pyh_call_answer(call, PYHOST_OK, NULL));
+        pyh_call_unref(call);
+    }
+}
+
+/* Sleeps until notified, as an event loop does; a notification that got lost would leave it asleep. */
+static void drain_calls(traffic *self)
+{
+    size_t drained = 0;
+    while (drained < PUSHERS * CALLS_EACH) {
+        CHECK_STATUS(pyh_notifier_wait(&self->completions->notifier, PYH_NEVER), PYHOST_OK);
+        pyh_call *call = pyh_completions_drain(self->completions);
+        while (call != NULL) {
+            pyh_call *next = call->next;
+            size_t number = (size_t)(uintptr_t)call->token - 1;
+            CHECK_EQUAL(number % CALLS_EACH, self->next_of[number / CALLS_EACH]++);
+            CHECK(pyh_call_is_answered(call));
+            CHECK_STATUS(call->status, PYHOST_OK);
+            pyh_call_unref(call);
+            call = next;
+            drained++;
+        }
+    }
+}
+
+static void push_or_drain(size_t index, void *shared)
+{
+    if (index < PUSHERS) {
+        push_calls(shared, index);
+    } else {
+        drain_calls(shared);
+    }
+}
+
+static void every_answer_arrives_once_and_in_order(void)
+{
+    traffic shared = {.route = route_with("plugin", NULL, 0), .completions = pyh_completions_new()};
+    threads_run(PUSHERS + 1, push_or_drain, &shared);
+    CHECK(pyh_completions_drain(shared.completions) == NULL);
+    CHECK_EQUAL(shared.route->references, 1);
+    CHECK_EQUAL(shared.completions->references, 1);
+    pyh_completions_unref(shared.completions);
+    pyh_route_unref(shared.route);
+}
+
+int main(int argc, char **argv)
+{
+    static const check_test tests[] = {
+        CHECK_TEST(nothing_to_drain_is_null),
+        CHECK_TEST(drained_oldest_first_after_one_notification),
+        CHECK_TEST(draining_clears_and_the_next_answer_notifies),
+        CHECK_TEST(calls_keep_their_queue),
+        CHECK_TEST(every_answer_arrives_once_and_in_order),
+    };
+    return check_main(tests, CHECK_COUNT(tests), argc, argv);
+}
