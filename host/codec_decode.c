@@ -278,7 +278,8 @@ static PyObject *decode_memoryview(decoder *self)
         view = next_buffer(self);
     }
     bool is_bytes = view != NULL && PyTuple_GET_SIZE(shape) == 1 && PyUnicode_CompareWithASCIIString(format, "B") == 0;
-    if (view != NULL && !is_bytes) {
+    /* memoryview refuses to cast what is empty: that arrives as no bytes. */
+    if (view != NULL && !is_bytes && PyMemoryView_GET_BUFFER(view)->len > 0) {
         Py_SETREF(view, PyObject_CallMethod(view, "cast", "OO", format, shape));
     }
     Py_XDECREF(shape);

@@ -54,7 +54,7 @@ typedef struct pyh_interp {
     PyThreadState *thread_state;
     pyh_codec *codec;           /* part of _core's module state there */
     PyObject *functions;        /* tuple of the exported callables */
-    PyObject *guest;            /* the module pyhost.guest there */
+    PyObject *guest;            /* the pyhost.guest.Guest there */
     PyObject *describe;         /* guest.describe_exception */
     PyObject *interrupt_class;  /* pyhost.errors.DeadlineInterrupt there */
     pyh_message *boot;          /* owned; what the guest starts with */

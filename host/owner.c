@@ -37,16 +37,17 @@ static PyObject *load_guest(PyObject *boot)
 }
 
 /* Imports the plugin, runs its on_start and encodes its description. */
-static pyhost_status start_plugin(pyh_interp *interp, PyObject *boot)
+static pyhost_status start_plugin(pyh_interp *interp, PyObject *module, PyObject *boot)
 {
     pyhost_status status = PYHOST_RAISED;
-    PyObject *result = PyObject_CallMethod(interp->guest, "boot", "O", boot);
-    PyObject *description;
-    if (result != NULL && PyArg_ParseTuple(result, "O!O", &PyTuple_Type, &interp->functions, &description)) {
-        Py_INCREF(interp->functions);
+    PyObject *description = NULL;
+    interp->guest = PyObject_CallMethod(module, "Guest", "O", boot);
+    interp->functions = interp->guest != NULL ? PyObject_GetAttrString(interp->guest, "functions") : NULL;
+    description = interp->functions != NULL ? PyObject_GetAttrString(interp->guest, "description") : NULL;
+    if (description != NULL) {
         status = pyh_codec_encode_message(interp->codec, description, &interp->start_reply);
     }
-    Py_XDECREF(result);
+    Py_XDECREF(description);
     return status;
 }
 
@@ -57,12 +58,13 @@ static pyhost_status boot_guest(pyh_interp *interp)
     pyhost_status status = pyh_codec_decode_message(&plain, interp->boot, &boot);
     if (status == PYHOST_OK) {
         status = PYHOST_RAISED;
-        interp->guest = load_guest(boot);
-        interp->describe = interp->guest ? PyObject_GetAttrString(interp->guest, "describe_exception") : NULL;
-        interp->interrupt_class = interp->describe ? PyObject_GetAttrString(interp->guest, "DeadlineInterrupt") : NULL;
+        PyObject *module = load_guest(boot);
+        interp->describe = module != NULL ? PyObject_GetAttrString(module, "describe_exception") : NULL;
+        interp->interrupt_class = interp->describe ? PyObject_GetAttrString(module, "DeadlineInterrupt") : NULL;
         if (interp->interrupt_class != NULL && interp->codec != NULL) {
-            status = start_plugin(interp, boot);
+            status = start_plugin(interp, module, boot);
         }
+        Py_XDECREF(module);
     }
     Py_XDECREF(boot);
     pyh_codec_clear(&plain);

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, final
 
-__file__: str
-
 embedded: bool
 version: str
 router: Router

@@ -92,7 +92,9 @@ def arguments(content: bytes, body_kind: str) -> tuple[list[Any], dict[str, Any]
             value = msgspec.json.decode(content)
         else:
             value = msgspec.msgpack.decode(content, ext_hook=_refuse_extension)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise Problem(problems.UNREADABLE_BODY, f"the body is not valid {name}: nested too deep") from error
+    except ValueError as error:
         raise Problem(problems.UNREADABLE_BODY, f"the body is not valid {name}: {error}") from error
     if isinstance(value, list):
         return value, {}

@@ -131,7 +131,7 @@ def _socket_option(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--socket", metavar="PATH", type=click.Path(path_type=Path), help="Unix socket of the server.")
     @functools.wraps(function)
     def wrapped(socket: Path | None, **arguments: Any) -> Any:
-        from pyhost.client import Client, ServerUnreachableError
+        from pyhost.client import Client, ProblemError, ServerUnreachableError
         from pyhost.config import load_options
 
         with _failures():
@@ -141,6 +141,8 @@ def _socket_option(function: Callable[..., Any]) -> Callable[..., Any]:
                     return function(client, **arguments)
             except ServerUnreachableError as error:
                 raise _Failure(str(error), ExitCode.NO_SERVER) from error
+            except ProblemError as error:
+                raise _Failure(_explain(error), ExitCode.CALL_FAILED) from error
 
     return wrapped
 
@@ -186,7 +188,7 @@ def call(
     except ProblemError as error:
         if as_json:
             terminal.print_json(error.document)
-        raise _Failure(_explain(error), ExitCode.CALL_FAILED) from error
+        raise
     if as_json:
         terminal.print_json({"result": value})
     elif raw and isinstance(value, bytes | str):
@@ -217,10 +219,10 @@ def new(name: str, parent: Path, *, as_json: bool) -> int:
 @_json_option
 def version(*, as_json: bool) -> int:
     """Show the versions of pyhost and Python, and the platform."""
-    from importlib import metadata
+    from pyhost import _core
 
     versions = {
-        "pyhost": metadata.version("pyhost"),
+        "pyhost": _core.version,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }

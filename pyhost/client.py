@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+_JSON = "application/json"
 _MESSAGEPACK = "application/msgpack"
+_PROBLEM = "application/problem+json"
 _CONNECT_SECONDS = 5.0
 
 
@@ -91,7 +93,7 @@ class Client:
             _path("call", plugin, function),
             content=msgspec.json.encode(body),
             params={} if timeout is None else {"timeout": timeout},
-            headers={"Content-Type": "application/json", "Accept": _MESSAGEPACK},
+            headers={"Content-Type": _JSON, "Accept": _MESSAGEPACK},
         )
         return answer["result"]
 
@@ -100,12 +102,16 @@ class Client:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise ServerUnreachableError(self._reason(error)) from error
-        media_type = response.headers.get("content-type", "")
-        if response.status_code != HTTPStatus.OK:
+        media_type = response.headers.get("content-type")
+        if media_type == _PROBLEM:
             raise ProblemError(msgspec.json.decode(response.content))
-        if media_type == _MESSAGEPACK:
-            return msgspec.msgpack.decode(response.content)
-        return msgspec.json.decode(response.content)
+        if response.status_code != HTTPStatus.OK or media_type not in {_JSON, _MESSAGEPACK}:
+            raise ServerUnreachableError(
+                f"what listens on {self._socket} is no pyhost server (it answered {response.status_code} and "
+                f"{media_type}); name the server's socket with --socket"
+            )
+        decode = msgspec.json.decode if media_type == _JSON else msgspec.msgpack.decode
+        return decode(response.content)
 
     def _reason(self, error: httpx.TransportError) -> str:
         number = _errno(error)

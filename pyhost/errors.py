@@ -19,8 +19,9 @@
         ├── ResultEncodingError      the result cannot cross            (ValueError)
         └── PluginError              the plugin's function raised
 
-``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran past its deadline.
-A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
+The server and the command line add ``listeners.ListenError`` (a ConfigurationError), ``client.ServerUnreachableError``
+and ``client.ProblemError``. ``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran
+past its deadline. A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
 """
 
 
@@ -114,7 +115,9 @@ class PluginError(CallError):
     def __init__(
         self, function: str, type_name: str, message: str, notes: tuple[str, ...], traceback_text: str
     ) -> None:
-        super().__init__(function, f"{function} raised {type_name}: {message}" if message else f"{function} raised {type_name}")
+        super().__init__(
+            function, f"{function} raised {type_name}: {message}" if message else f"{function} raised {type_name}"
+        )
         self.type_name = type_name
         self.message = message
         self.notes = notes
@@ -134,7 +137,9 @@ def build(status: str, function: str, detail: object) -> CallError:
     plugin, _, name = function.partition(".")
     match status:
         case "RAISED":
-            type_name, message, notes, traceback_text = detail if isinstance(detail, tuple) else ("an exception", "", (), "")
+            type_name, message, notes, traceback_text = (
+                detail if isinstance(detail, tuple) else ("an exception", "", (), "")
+            )
             return PluginError(function, type_name, message, notes, traceback_text)
         case "NO_PLUGIN":
             return PluginNotFoundError(function, f"there is no plugin {plugin!r}")
@@ -143,7 +148,9 @@ def build(status: str, function: str, detail: object) -> CallError:
         case "UNAVAILABLE" | "CLOSED":
             return PluginUnavailableError(function, f"plugin {plugin!r} is not running")
         case "FULL":
-            return InboxFullError(function, f"every inbox of plugin {plugin!r} is full; try again, or raise limits.inbox")
+            return InboxFullError(
+                function, f"every inbox of plugin {plugin!r} is full; try again, or raise limits.inbox"
+            )
         case "TIMEOUT":
             return DeadlineExceededError(function, f"{function} did not answer by its deadline")
         case "CANCELLED":
@@ -159,6 +166,8 @@ def build(status: str, function: str, detail: object) -> CallError:
         case "UNENCODABLE":
             return ArgumentEncodingError(function, f"{function} was not called: {detail}")
         case "BAD_RESULT":
-            return ResultEncodingError(function, f"the result of {function} cannot cross to another interpreter: {detail}")
+            return ResultEncodingError(
+                function, f"the result of {function} cannot cross to another interpreter: {detail}"
+            )
         case _:
             return CallError(function, f"the call of {function} failed: {status} ({detail})")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import difflib
-import importlib.metadata
 import logging
 import math
 from typing import TYPE_CHECKING, Any
@@ -23,10 +22,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pyhost import bodies, openapi, problems, views
+from pyhost import _core, bodies, openapi, problems, views
 from pyhost.access import Access
 from pyhost.arguments import ArgumentChecks
-from pyhost.errors import CallError, FunctionNotFoundError, PluginNotFoundError, PyhostError
+from pyhost.errors import FunctionNotFoundError, PluginNotFoundError, PyhostError
 from pyhost.metrics import Metrics
 from pyhost.problems import Problem
 
@@ -115,10 +114,10 @@ class Gateway:
             problem.members = {"plugin": plugin, "function": function} | problem.members
             raise
         except PluginNotFoundError as error:
-            raise _not_found(error, plugin, [status.name for status in self._host.plugins()]) from error
+            raise problems.not_found(error, plugin, [status.name for status in self._host.plugins()]) from error
         except FunctionNotFoundError as error:
             functions = [item.description.name for item in self._host.status(plugin).functions]
-            raise _not_found(error, function, functions) from error
+            raise problems.not_found(error, function, functions) from error
 
     async def _answer(self, request: Request, plugin: str, function: str) -> Response:
         """Return the answer to a call."""
@@ -126,9 +125,9 @@ class Gateway:
         timeout = _timeout(request)
         body_kind = bodies.kind(request)
         args, kwargs = bodies.arguments(await bodies.read(request, self._options.max_body), body_kind)
-        status = self._host.status(plugin).function(function)
-        if status is not None:  # otherwise the call itself says what is wrong
-            check = self._checks.get(name, status.description, body_kind)
+        description = self._host.describe(name)
+        if description is not None:  # otherwise the call itself says what is wrong
+            check = self._checks.get(name, description, body_kind)
             args, kwargs = check(args, kwargs)
         try:
             value = await self._unless_given_up(request, self._host.invoke(name, args, kwargs, timeout))
@@ -188,8 +187,7 @@ class Gateway:
         return Response(content, headers={"Content-Type": content_type})
 
     async def _openapi(self, _request: Request) -> Response:
-        version = importlib.metadata.version("pyhost")
-        return _json(openapi.document(self._host.plugins(), version, token=self._token is not None))
+        return _json(openapi.document(self._host.plugins(), _core.version, token=self._token is not None))
 
     async def _rescan(self, _request: Request) -> Response:
         return _json(await self.rescan())
@@ -219,14 +217,6 @@ async def _disconnected(request: Request) -> None:
     """Return when the client has closed its connection; the body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _not_found(error: CallError, wanted: str, known: list[str]) -> Problem:
-    """Return the problem of a name that is not there, with the ones that may have been meant."""
-    problem = problems.from_error(error)
-    close = difflib.get_close_matches(wanted, known)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known) or 'none'}"
-    return Problem(problem.type, f"{error}; {hint}", members={**problem.members, "known": known})
 
 
 def _timeout(request: Request) -> float | None:

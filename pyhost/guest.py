@@ -16,67 +16,75 @@ if TYPE_CHECKING:
 
     type Description = dict[str, Any]
 
-__all__ = ["DeadlineInterrupt", "boot", "describe_exception", "serve", "stop"]
+__all__ = ["DeadlineInterrupt", "Guest", "describe_exception"]
 
 CO_COROUTINE = 0x80
 
-serve: "Callable[[], None] | None" = None
-"""Runs the calls until there are no more; None: the C half does. Set by ``boot`` when there are async exports."""
 
-_stop_hooks: "list[Callable[[], Any]]" = []
+class Guest:
+    """The plugin of this interpreter: imported, started, described.
 
-
-def boot(config: "dict[str, Any]") -> "tuple[tuple[Callable[..., Any], ...], Description]":
-    """Import the plugin, run its ``on_start`` functions; its exports, and their description as plain data."""
-    global serve
-    _restore_site_builtins()
-    module = _load_module(config)
-    functions: "list[Callable[..., Any]]" = []
-    descriptions: "list[Description]" = []
-    start_hooks = []
-    for value, marks in _marked(module):
-        if "export" in marks:
-            description = describe_function(value, marks["export"])
-            if any(description["name"] == other["name"] for other in descriptions):
-                raise ValueError(f"two functions are exported as {description['name']!r}")
-            functions.append(value)
-            descriptions.append(description)
-        if "on_start" in marks:
-            start_hooks.append(value)
-        if "on_stop" in marks:
-            _stop_hooks.append(value)
-    are_coroutines = tuple(description["async"] for description in descriptions)
-    if any(are_coroutines) or any(map(_is_coroutine_function, start_hooks + _stop_hooks)):
-        from pyhost.guest_loop import GuestLoop
-
-        loop = GuestLoop(are_coroutines)
-        run_hook = loop.run_hook
-        _stop_hooks[:] = [_bind(loop.run_hook, hook) for hook in _stop_hooks] + [loop.close]
-        serve = loop.serve
-    else:
-        run_hook = _run
-    for hook in start_hooks:
-        run_hook(hook)
-    return tuple(functions), {"doc": _doc_of(module), "functions": descriptions}
-
-
-def stop(grace: float) -> None:
-    """Run the ``on_stop`` and ``atexit`` functions, then wait up to ``grace`` seconds for the plugin's own threads.
-
-    Raises what the first hook raised that failed; the others have run all the same.
+    ``functions`` are its exports; ``description`` says of them, in the same order, what the host needs, as plain data.
+    ``serve`` runs the calls until there are no more; None: the C half does.
     """
-    failures: list[BaseException] = []
-    for hook in _stop_hooks:
-        try:
+
+    def __init__(self, config: "dict[str, Any]") -> None:
+        _restore_site_builtins()
+        module = _load_module(config)
+        functions: list[Callable[..., Any]] = []
+        descriptions: list[Description] = []
+        start_hooks = []
+        self._stop_hooks = []
+        for value, marks in _marked(module):
+            if "export" in marks:
+                functions.append(value)
+                descriptions.append(describe_function(value, marks["export"]))
+            if "on_start" in marks:
+                start_hooks.append(value)
+            if "on_stop" in marks:
+                self._stop_hooks.append(value)
+        _check_names(descriptions)
+        self.functions = tuple(functions)
+        self.description: Description = {"doc": _doc_of(module), "functions": descriptions}
+        self.serve: Callable[[], None] | None = None
+        self._run_hook: Callable[[Callable[[], Any]], Any] = _run
+        self._last_hooks: list[Callable[[], None]] = []
+        are_coroutines = tuple(description["async"] for description in descriptions)
+        if any(are_coroutines) or any(map(_is_coroutine_function, start_hooks + self._stop_hooks)):
+            from pyhost.guest_loop import GuestLoop
+
+            loop = GuestLoop(are_coroutines)
+            self.serve, self._run_hook = loop.serve, loop.run_hook
+            self._last_hooks.append(loop.close)
+        for hook in start_hooks:
+            self._run_hook(hook)
+
+    def stop(self, grace: float) -> None:
+        """Run the ``on_stop`` and ``atexit`` functions, then wait up to ``grace`` seconds for the plugin's own threads.
+
+        Raises what the first hook raised that failed; the others have run all the same.
+        """
+        failures: list[BaseException] = []
+        for hook in self._stop_hooks:
+            try:
+                self._run_hook(hook)
+            except BaseException as error:
+                failures.append(error)
+        for hook in self._last_hooks:
             hook()
-        except BaseException as error:
-            failures.append(error)
-    if "atexit" in sys.modules:
-        sys.modules["atexit"]._run_exitfuncs()
-    if "threading" in sys.modules:
-        _join_threads(sys.modules["threading"], grace)
-    if failures:
-        raise failures[0]
+        if "atexit" in sys.modules:
+            sys.modules["atexit"]._run_exitfuncs()
+        if "threading" in sys.modules:
+            _join_threads(sys.modules["threading"], grace)
+        if failures:
+            raise failures[0]
+
+
+def _check_names(descriptions: "list[Description]") -> None:
+    names = [description["name"] for description in descriptions]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two functions are exported as {name!r}")
 
 
 def _join_threads(threading: "Any", grace: float) -> None:
@@ -119,24 +127,21 @@ def describe_function(function: "Callable[..., Any]", mark: "dict[str, Any]") ->
         "code": code and (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
         "names": code and code.co_varnames,
         "defaults": tuple(repr(value) for value in (getattr(inner, "__defaults__", None) or ())),
-        "keyword_defaults": {name: repr(value) for name, value in (getattr(inner, "__kwdefaults__", None) or {}).items()},
+        "keyword_defaults": {
+            name: repr(value) for name, value in (getattr(inner, "__kwdefaults__", None) or {}).items()
+        },
         "annotations": {name: _annotation_text(value) for name, value in _annotations_of(inner).items()},
     }
 
 
-def _run(hook: "Callable[[], Any]") -> None:
-    hook()
-
-
-def _bind(run_hook: "Callable[[Callable[[], Any]], None]", hook: "Callable[[], Any]") -> "Callable[[], None]":
-    return lambda: run_hook(hook)
+def _run(hook: "Callable[[], Any]") -> "Any":
+    return hook()
 
 
 def _restore_site_builtins() -> None:
     """Give back what ``site`` adds to builtins: plugin interpreters start without it."""
-    import builtins
-
     import _sitebuiltins
+    import builtins
 
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
@@ -152,13 +157,16 @@ def _load_module(config: "dict[str, Any]") -> "ModuleType":
     import _frozen_importlib
     import _frozen_importlib_external
 
-    spec = _frozen_importlib_external.spec_from_file_location(config["module"], file)
-    module: "ModuleType" = _frozen_importlib._load(spec)
+    loader = _frozen_importlib_external.SourceFileLoader(config["module"], file)
+    spec = _frozen_importlib_external.spec_from_file_location(config["module"], file, loader=loader)
+    assert spec is not None
+    module = sys.modules[config["module"]] = _frozen_importlib.module_from_spec(spec)
+    loader.exec_module(module)
     return module
 
 
 def _marked(module: "ModuleType") -> "Iterator[tuple[Any, dict[str, Any]]]":
-    seen = []
+    seen: list[Any] = []
     for value in list(module.__dict__.values()):
         marks = getattr(value, "__dict__", {}).get(MARK) if callable(value) else None
         if isinstance(marks, dict) and not any(value is other for other in seen):
@@ -204,9 +212,12 @@ def _annotations_of(function: "Any") -> "dict[str, Any]":
         annotations = getattr(function, "__annotations__", {})
     except NameError:
         # Evaluated lazily since 3.14: a name that is only there for type checkers.
-        import annotationlib
+        if sys.version_info >= (3, 14):
+            import annotationlib
 
-        annotations = annotationlib.get_annotations(function, format=annotationlib.Format.STRING)
+            annotations = annotationlib.get_annotations(function, format=annotationlib.Format.STRING)
+        else:
+            raise
     return annotations if isinstance(annotations, dict) else {}
 
 

@@ -22,7 +22,7 @@ from pyhost.latency import summarize
 from pyhost.lifecycle import State
 from pyhost.loader import LoadedPlugin
 from pyhost.manifest import Manifest
-from pyhost.status import FunctionStatus, PluginStatus
+from pyhost.status import FunctionDescription, FunctionStatus, PluginStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,11 @@ class Host:
     """
 
     def __init__(self, plugins: str | os.PathLike[str] | None = None) -> None:
-        """``plugins``: the folder to load; None for a host without any. Raises ConfigurationError if it is no folder."""
+        """``plugins``: the folder to load; None for none. Raises ConfigurationError if it is no folder."""
         if tracemalloc.is_tracing():
-            raise ConfigurationError("tracemalloc is tracing, and crashes with sub-interpreters; run without -X tracemalloc")
+            raise ConfigurationError(
+                "tracemalloc is tracing, and crashes with sub-interpreters; run without -X tracemalloc"
+            )
         self._folder = Path(plugins) if plugins is not None else None
         if self._folder is not None:
             manifest.discover(self._folder)
@@ -169,8 +171,8 @@ class Host:
     def map(self, name: str, iterable: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
         """Call the function once for each item, many under way at once; the results in order.
 
-        The calls spread over the plugin's interpreters. An item that failed raises in its turn, and the results after it
-        can still be taken. ``timeout`` bounds each call from its start.
+        The calls spread over the plugin's interpreters. An item that failed raises in its turn, and the results after
+        it can still be taken. ``timeout`` bounds each call from its start.
         """
         return self.function(name).map(iterable, timeout)
 
@@ -216,6 +218,13 @@ class Host:
                 plugin.error = PluginLoadError(plugin.manifest.name, str(error))
                 broken.add(plugin.manifest.name)
         return broken
+
+    def describe(self, name: str) -> FunctionDescription | None:
+        """What ``"plugin.function"`` says of itself; None where there is none. Reads no counters: for every call."""
+        plugin, _, function = name.partition(".")
+        loaded = self._plugins.get(plugin)
+        functions = loaded.functions if loaded is not None else ()
+        return next((item for item in functions if item.name == function), None)
 
     def _is_news(self, item: Manifest) -> bool:
         plugin = self._plugins.get(item.name)

@@ -1,6 +1,5 @@
 """From a manifest to interpreters that are ready, and back: one loaded plugin."""
 
-import os
 import sysconfig
 import time
 from pathlib import Path
@@ -20,8 +19,8 @@ STOP_LIMIT = 5.0
 
 def standard_library_paths() -> list[str]:
     """Where a plugin's interpreter finds the standard library, and nothing of the host's packages."""
-    library = sysconfig.get_path("stdlib")
-    return [library, os.path.join(library, "lib-dynload")]
+    library = Path(sysconfig.get_path("stdlib"))
+    return [str(library), str(library / "lib-dynload")]
 
 
 def package_folders() -> list[str]:
@@ -125,7 +124,9 @@ class LoadedPlugin:
     def interpreters(self) -> tuple[InterpreterStatus, ...]:
         """A snapshot of each interpreter."""
         return tuple(
-            InterpreterStatus(id=item.id, state=item.state, queued=item.queued, running=item.running, served=item.served)
+            InterpreterStatus(
+                id=item.id, state=item.state, queued=item.queued, running=item.running, served=item.served
+            )
             for item in self._interpreters
         )
 

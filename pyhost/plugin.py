@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, overload
 
-    @overload
-    def export[F: Callable[..., Any]](function: F, /) -> F: ...
-    @overload
-    def export[F: Callable[..., Any]](*, name: str | None = None, direct: bool = False) -> Callable[[F], F]: ...
-
 
 class DeadlineInterrupt(BaseException):
     """Raised inside a plugin when its running call has passed its deadline.
@@ -39,18 +34,28 @@ def _mark(function: "Any", kind: str, value: object) -> None:
     marks[kind] = value
 
 
-def export(function: "Any" = None, /, *, name: str | None = None, direct: bool = False) -> "Any":
-    """Let others call this function, plain or ``async``.
+if TYPE_CHECKING:
 
-    ``name`` is what they call it by, its own name if None. With ``direct=True`` it runs on the caller's thread, which
-    saves the hand-over to the plugin's own thread: for short functions that touch nothing bound to a thread.
-    """
+    @overload
+    def export[F: Callable[..., Any]](function: F, /) -> F: ...
+    @overload
+    def export[F: Callable[..., Any]](*, name: str | None = None, direct: bool = False) -> Callable[[F], F]: ...
+    def export(function: Any = None, /, *, name: str | None = None, direct: bool = False) -> Any: ...
 
-    def decorate(decorated: "Any") -> "Any":
-        _mark(decorated, "export", {"name": name, "direct": direct})
-        return decorated
+else:
 
-    return decorate if function is None else decorate(function)
+    def export(function: "Any" = None, /, *, name: str | None = None, direct: bool = False) -> "Any":
+        """Let others call this function, plain or ``async``.
+
+        ``name`` is what they call it by, its own name if None. With ``direct=True`` it runs on the caller's thread,
+        which saves the hand-over to the plugin's own: for short functions that touch nothing bound to a thread.
+        """
+
+        def decorate(decorated: "Any") -> "Any":
+            _mark(decorated, "export", {"name": name, "direct": direct})
+            return decorated
+
+        return decorate if function is None else decorate(function)
 
 
 def on_start[F: "Callable[..., Any]"](function: F) -> F:

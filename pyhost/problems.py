@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyhost import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MEDIA_TYPE = "application/problem+json"
 _URI_PREFIX = "urn:pyhost:problem:"
@@ -152,3 +153,11 @@ def from_error(error: errors.PyhostError) -> Problem:
             "traceback": error.traceback_text,
         }
     return Problem(problem_type, str(error), members=members)
+
+
+def not_found(error: errors.CallError, wanted: str, known: Sequence[str]) -> Problem:
+    """Return the problem of a name that is not there, with the ones that may have been meant."""
+    problem = from_error(error)
+    close = difflib.get_close_matches(wanted, known)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known) or 'none'}"
+    return Problem(problem.type, f"{error}; {hint}", members={**problem.members, "known": list(known)})

@@ -1,4 +1,4 @@
-"""Exported functions as the host describes them: parameters and JSON Schemas from what ``guest.describe_function`` sent.
+"""Exported functions as the host describes them: parameters and JSON Schemas from what their plugin sent.
 
 The plugin's side sends names, counts and texts only; what they mean is worked out here, once, in the host.
 """
@@ -51,10 +51,15 @@ def schema_of(annotation: str) -> Schema:
 def _parameters(data: dict[str, Any]) -> Iterator[ParameterDescription]:
     annotations: dict[str, str] = data["annotations"]
 
-    def parameter(name: str, kind: str, default: str | None, required: bool = False) -> ParameterDescription:
+    def parameter(name: str, kind: str, default: str | None, *, required: bool = False) -> ParameterDescription:
         annotation = annotations.get(name, "")
         return ParameterDescription(
-            name=name, kind=kind, required=required, default=default, annotation=annotation, schema=schema_of(annotation)
+            name=name,
+            kind=kind,
+            required=required,
+            default=default,
+            annotation=annotation,
+            schema=schema_of(annotation),
         )
 
     if data["code"] is None:
@@ -92,7 +97,9 @@ def _schema(expression: ast.expr) -> Schema:
             return {"type": "array", "items": _schema(item)}
         case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[ast.Name(id="str"), value])):
             return {"type": "object", "additionalProperties": _schema(value)}
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[item, ast.Constant(value=end)])) if end is ...:
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[item, ast.Constant(value=end)])) if (
+            end is ...
+        ):
             return {"type": "array", "items": _schema(item)}
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=items)):
             return _fixed_tuple(items)

@@ -1,9 +1,9 @@
 """What a call costs, every figure a ratio to a baseline of the same run.
 
-Baselines (``bench_baseline.c``, compiled at the start) make the same Python call without pyhost: a bare futex ping-pong
-between two threads, and a bare ``PyThreadState_Swap`` there and back. Each figure and its baseline are measured in turn,
-round by round, and the ratio is the median of the rounds' ratios. The standard library does the same work beside them,
-as far as this Python has it.
+Baselines (``bench_baseline.c``, compiled at the start) make the same Python call without pyhost: a bare futex
+ping-pong between two threads, and a bare ``PyThreadState_Swap`` there and back. Each figure and its baseline are
+measured in turn, round by round, and the ratio is the median of the rounds' ratios. The standard library does the same
+work beside them, as far as this Python has it.
 
 Run it on an otherwise idle machine: ``uv run --no-editable python scripts/bench_call.py``.
 """
@@ -155,7 +155,15 @@ class Bench:
         """How many times the baseline's time the measured one takes."""
         pairs = [(measured(), baseline()) for _ in range(self.rounds)]
         ratio = median(ours / theirs for ours, theirs in pairs)
-        self._add(name, baseline_name, pairs, ratio, at_most, f"<= {at_most:g}" if at_most else "", ratio <= (at_most or 0))
+        self._add(
+            name,
+            baseline_name,
+            pairs,
+            ratio,
+            at_most,
+            f"<= {at_most:g}" if at_most else "",
+            met=ratio <= (at_most or 0),
+        )
 
     def speed_up(
         self,
@@ -168,7 +176,15 @@ class Bench:
         """How many times faster than the baseline the measured one is."""
         pairs = [(measured(), baseline()) for _ in range(self.rounds)]
         ratio = median(theirs / ours for ours, theirs in pairs)
-        self._add(name, baseline_name, pairs, ratio, at_least, f">= {at_least:g}" if at_least else "", ratio >= (at_least or 0))
+        self._add(
+            name,
+            baseline_name,
+            pairs,
+            ratio,
+            at_least,
+            f">= {at_least:g}" if at_least else "",
+            met=ratio >= (at_least or 0),
+        )
 
     def _add(
         self,
@@ -178,6 +194,7 @@ class Bench:
         ratio: float,
         bound: float | None,
         target: str,
+        *,
         met: bool,
     ) -> None:
         ours, theirs = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
@@ -282,13 +299,24 @@ def play() -> None:
 def print_table(figures: list[Figure], notes: list[str]) -> None:
     """The figures for people."""
     table = Table(title=f"Python {platform.python_version()}, {os.cpu_count()} cores")
-    for heading, justify in (("what", "left"), ("time", "right"), ("beside", "left"), ("time", "right"), ("ratio", "right"), ("target", "right")):
+    for heading, justify in (
+        ("what", "left"),
+        ("time", "right"),
+        ("beside", "left"),
+        ("time", "right"),
+        ("ratio", "right"),
+        ("target", "right"),
+    ):
         table.add_column(heading, justify=justify)
     for figure in figures:
         mark = {True: " ok", False: " MISSED", None: ""}[figure.met]
         table.add_row(
-            figure.name, duration(figure.seconds), figure.baseline, duration(figure.baseline_seconds),
-            f"{figure.ratio:.2f}", figure.target + mark,
+            figure.name,
+            duration(figure.seconds),
+            figure.baseline,
+            duration(figure.baseline_seconds),
+            f"{figure.ratio:.2f}",
+            figure.target + mark,
         )
     console = Console()
     console.print(table)
@@ -320,7 +348,11 @@ def main() -> int:
         notes = measure_interpreters(bench, host, stack)
     print_table(bench.figures, notes)
     if options.json:
-        report = {"python": platform.python_version(), "figures": [asdict(figure) for figure in bench.figures], "notes": notes}
+        report = {
+            "python": platform.python_version(),
+            "figures": [asdict(figure) for figure in bench.figures],
+            "notes": notes,
+        }
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     return 1 if any(figure.met is False for figure in bench.figures) else 0
 

@@ -49,11 +49,10 @@ static void note_end(pyh_timer *timer)
 /* Opens the gate and waits until everything that is due before now has fired. */
 static void open_and_wait(gate *closed)
 {
-    static pyh_timer end;
-    end = (pyh_timer){.fire = note_end};
+    noted end = {.timer = {.fire = note_end}};
     turns = 0;
     pyh_event_init(&all_fired);
-    pyh_watchdog_arm(&end, pyh_now_ns());
+    pyh_watchdog_arm(&end.timer, pyh_now_ns());
     pyh_event_set(&closed->open);
     CHECK_STATUS(pyh_event_wait(&all_fired, PYH_NEVER), PYHOST_OK);
 }

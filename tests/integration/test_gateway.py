@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import math
 import socket
@@ -11,6 +12,11 @@ import httpx
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+import pyhost
+from pyhost import views
+from pyhost.config import Options
+from pyhost.gateway import create_app
 
 MESSAGEPACK = {"Content-Type": "application/msgpack"}
 
@@ -337,6 +343,23 @@ def test_changing_the_server_is_not_for_bare_tcp(http, unix):
         "failed": ["broken"],
         "unchanged": ["narrow", "probe"],
     }
+
+
+def test_a_failure_of_the_server_itself_is_a_problem_too(probe_plugins, tmp_path, monkeypatch):
+    def fail(_status):
+        raise RuntimeError("a secret of the server")
+
+    async def ask(host: pyhost.Host) -> httpx.Response:
+        app = create_app(host, Options(plugins=probe_plugins, socket=tmp_path / "unused.sock"), trusted=True)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get("/plugins")
+
+    monkeypatch.setattr(views, "plugin", fail)
+    with pyhost.Host(probe_plugins) as host:
+        response = asyncio.run(ask(host))
+    assert problem(response, 500, "internal-error")["detail"] == "the server itself failed; its log says where"
+    assert "secret" not in response.text
 
 
 def test_with_a_token_everything_on_tcp_needs_it_but_the_probes(start_server, probe_plugins, tmp_path):

@@ -100,6 +100,41 @@ def test_a_second_signal_cuts_the_grace_time_short(start_server, probe_plugins, 
     assert "SIGTERM: a second signal, so running calls are given up" in server.log.read_text()
 
 
+def test_a_third_signal_does_not_wait_for_a_plugin_that_hangs(start_server, probe_plugins, gate):
+    server = start_server(probe_plugins, "--grace", "1h")
+    with server.http() as http, ThreadPoolExecutor(1) as threads:
+        call = threads.submit(http.post, "/call/probe/hold", json=[gate.path])
+        gate.wait_entered()
+        server.send(signal.SIGTERM)
+        server.wait_deaf()
+        server.send(signal.SIGTERM)
+        assert call.result().json()["type"] == "urn:pyhost:problem:call-cancelled"
+        server.send(signal.SIGTERM)
+        assert server.wait() == ExitCode.TERMINATED
+    # Nothing was tidied up.
+    assert server.socket.exists()
+
+
+def test_a_signal_while_the_plugins_start_ends_it_before_it_serves(pyhost_command, tmp_path, gate):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "slow.py").write_text(
+        f"with open({gate.path + '.entered'!r}, 'wb', buffering=0) as entered:\n    entered.write(b'!')\n"
+        f"with open({gate.path + '.open'!r}, 'rb', buffering=0) as opened:\n    opened.read(1)\n"
+    )
+    arguments = pyhost_command("--plugins", "plugins", "--listen", "127.0.0.1:0", "--socket", "a.sock")
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        gate.wait_entered()
+        process.terminate()
+        assert process.stderr is not None
+        assert process.stderr.readline().endswith("SIGTERM: stopping; running calls get 10 s\n")
+        gate.open()
+        output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output, errors) == (ExitCode.OK, "", "")
+
+
 def test_sighup_reads_the_folder_again(start_server, tmp_path):
     plugins = tmp_path / "plugins"
     plugins.mkdir()

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib import metadata
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from pyhost import cli
+from pyhost import _core, cli
 from pyhost.exit_codes import ExitCode
 
 
@@ -98,7 +97,7 @@ def test_a_wrong_pyhost_toml_is_named(tmp_path, capsys):
 def test_version_says_what_runs(capsys):
     assert cli.run(["version"]) == ExitCode.OK
     expected = {
-        "pyhost": metadata.version("pyhost"),
+        "pyhost": _core.version,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }

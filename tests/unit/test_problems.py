@@ -50,6 +50,15 @@ def test_a_plugins_error_tells_its_exception():
     }
 
 
+def test_a_name_that_is_not_there_comes_with_the_ones_that_may_be_meant():
+    error = errors.FunctionNotFoundError("notes.ad", "plugin 'notes' exports no function 'ad'")
+    close = problems.not_found(error, "ad", ["add", "list"])
+    assert close.detail == "plugin 'notes' exports no function 'ad'; did you mean add?"
+    assert close.members == {"plugin": "notes", "function": "ad", "known": ["add", "list"]}
+    assert problems.not_found(error, "ad", ["list", "get"]).detail.endswith("; there are: list, get")
+    assert problems.not_found(error, "ad", []).detail.endswith("; there are: none")
+
+
 def test_an_error_of_no_known_kind_is_the_servers_own():
     assert problems.from_error(errors.PyhostError("?")).type is problems.INTERNAL_ERROR
 
