@@ -4,8 +4,11 @@
 
     PyhostError
     ├── ConfigurationError           an option or pyhost.toml is wrong
+    │   └── ListenError              the server cannot listen there      (listeners.py)
     ├── ManifestError                a plugin.toml is wrong
     ├── PluginLoadError              a plugin's import or on_start failed
+    ├── ServerUnreachableError       a command finds no server           (client.py)
+    ├── ProblemError                 the server answered with a problem  (client.py)
     └── CallError                    one call did not return a value
         ├── PluginNotFoundError      no plugin of that name             (LookupError)
         ├── FunctionNotFoundError    the plugin exports no such name    (LookupError)
@@ -19,14 +22,23 @@
         ├── ResultEncodingError      the result cannot cross            (ValueError)
         └── PluginError              the plugin's function raised
 
-The server and the command line add ``listeners.ListenError`` (a ConfigurationError), ``client.ServerUnreachableError``
-and ``client.ProblemError``. ``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran
-past its deadline. A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
+``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran past its deadline. A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
 """
 
 
+def _rebuild(kind: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
 class PyhostError(Exception):
-    """Root of all errors that pyhost raises."""
+    """Root of all errors that pyhost raises. They can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Rebuild it from what it holds: the constructors take other arguments than the message."""
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationError(PyhostError):

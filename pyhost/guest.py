@@ -119,7 +119,7 @@ def describe_function(function: "Callable[..., Any]", mark: "dict[str, Any]") ->
     inner = _unwrapped(function)
     code = _code_of(inner)
     return {
-        "name": mark["name"] or _name_of(function),
+        "name": _exported_name(function, mark["name"]),
         "doc": _doc_of(function),
         "direct": mark["direct"],
         "async": is_async,
@@ -132,6 +132,13 @@ def describe_function(function: "Callable[..., Any]", mark: "dict[str, Any]") ->
         },
         "annotations": {name: _annotation_text(value) for name, value in _annotations_of(inner).items()},
     }
+
+
+def _exported_name(function: "Callable[..., Any]", name: "str | None") -> str:
+    name = _name_of(function) if name is None else name
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ValueError(f"{_name_of(function)} is exported as {name!r}; allowed: text of printable characters")
+    return name
 
 
 def _run(hook: "Callable[[], Any]") -> "Any":

@@ -301,6 +301,9 @@ class Host:
         )
 
 
+EXIT_LOST = 70
+"""Exit code of an ordinary Python that ends while an interpreter is set aside (EX_SOFTWARE of sysexits.h)."""
+
 _open_hosts: WeakSet[Host] = WeakSet()
 
 
@@ -309,10 +312,13 @@ def _leave() -> None:
     for host in list(_open_hosts):
         host.close()
     if _core.lost_count() > 0 and not _core.embedded:
-        # A thread is still inside an interpreter: finalizing CPython would abort. The executable does the same.
+        # A thread is still inside an interpreter, and finalizing CPython would abort. The program's own exit code cannot
+        # be known here, so that of success would hide a failure.
+        message = f"pyhost: {_core.lost_count()} interpreter(s) did not end; the process ends without them"
+        print(f"{message}, exit code {EXIT_LOST}", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1 if hasattr(sys, "last_exc") else 0)
+        os._exit(EXIT_LOST)
 
 
 atexit.register(_leave)

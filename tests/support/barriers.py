@@ -54,7 +54,7 @@ class BarrierMaker:
         self._barriers: list[Barrier] = []
 
     def __call__(self) -> Barrier:
-        """A new gate."""
+        """A new barrier."""
         self._barriers.append(Barrier())
         return self._barriers[-1]
 
