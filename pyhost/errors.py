@@ -22,7 +22,8 @@
         ├── ResultEncodingError      the result cannot cross            (ValueError)
         └── PluginError              the plugin's function raised
 
-``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran past its deadline. A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
+``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran past its deadline.
+A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
 """
 
 

@@ -312,8 +312,8 @@ def _leave() -> None:
     for host in list(_open_hosts):
         host.close()
     if _core.lost_count() > 0 and not _core.embedded:
-        # A thread is still inside an interpreter, and finalizing CPython would abort. The program's own exit code cannot
-        # be known here, so that of success would hide a failure.
+        # A thread is still inside an interpreter, and finalizing CPython would abort. The program's own exit code
+        # cannot be known here, and that of success would hide a failure.
         message = f"pyhost: {_core.lost_count()} interpreter(s) did not end; the process ends without them"
         print(f"{message}, exit code {EXIT_LOST}", file=sys.stderr)
         sys.stdout.flush()

@@ -12,6 +12,9 @@ from pyhost.status import FunctionDescription, ParameterDescription
 
 type Schema = dict[str, Any]
 
+_LONGEST_ANNOTATION = 1000
+"""In characters; what is longer is no type, and could nest deeper than the parser goes."""
+
 _SCALARS: dict[str, Schema] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
@@ -41,9 +44,11 @@ def read_function(data: dict[str, Any]) -> FunctionDescription:
 
 def schema_of(annotation: str) -> Schema:
     """JSON Schema of an annotation's text; ``{}``, which allows everything, for "" and for what has no such form."""
+    if len(annotation) > _LONGEST_ANNOTATION:
+        return {}
     try:
         expression = ast.parse(annotation.strip(), mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return {}
     return _schema(expression)
 

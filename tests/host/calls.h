@@ -18,10 +18,9 @@ static inline pyh_message *message_with(unsigned char byte)
 /* A route of the plugin with the functions "first" and "second". */
 static inline pyh_route *route_with(const char *plugin, pyh_interp *const *interps, size_t count)
 {
-    char first[] = "first", second[] = "second";
-    const pyh_function functions[] = {
-        {.name = first, .deadline_ns = PYH_NEVER},
-        {.name = second, .direct = true, .deadline_ns = 5},
+    static const pyh_function functions[] = {
+        {.name = "first", .deadline_ns = PYH_NEVER},
+        {.name = "second", .direct = true, .deadline_ns = 5},
     };
     pyh_route *route = pyh_route_new(plugin, interps, count, functions, CHECK_COUNT(functions));
     CHECK(route != NULL);
