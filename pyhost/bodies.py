@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 MESSAGEPACK = "application/msgpack"
+_JSON_NAMES = {"", JSON, "application/x-www-form-urlencoded"}
 _MESSAGEPACK_NAMES = {MESSAGEPACK, "application/x-msgpack", "application/vnd.msgpack"}
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError)
@@ -58,6 +59,9 @@ async def read(request: Request, limit: int) -> bytes:
 def kind(request: Request) -> str:
     """Return what the request's body is by its headers: JSON or MESSAGEPACK. A request that names no type has JSON.
 
+    So has one with the type of a form, which ``curl -d`` names unasked. A web page could send that without asking the
+    server first, which is why ``access.py`` looks at the origin.
+
     Raises Problem for another media type, and for a compressed body.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -68,7 +72,7 @@ def kind(request: Request) -> str:
             headers={"Accept-Encoding": "identity"},
         )
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in {"", JSON} or media_type.endswith("+json"):
+    if media_type in _JSON_NAMES or media_type.endswith("+json"):
         return JSON
     if media_type in _MESSAGEPACK_NAMES:
         return MESSAGEPACK

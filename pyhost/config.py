@@ -115,7 +115,8 @@ class Options:
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             raise ConfigurationError(
                 f"listen is {address}, which other machines may reach, and anyone who reaches it could call every "
-                "plugin; give a token_file, whose token callers then have to show, or listen on 127.0.0.1"
+                "plugin; give --token-file (token_file in pyhost.toml), whose token callers then have to show, or "
+                "listen on 127.0.0.1"
             )
         length = len(os.fsencode(self.socket))
         if length > _SOCKET_PATH_BYTES:

@@ -41,18 +41,19 @@ class PluginProxy:
     """A plugin whose attributes are its functions, as ``Host.plugin`` gives it."""
 
     def __init__(self, host: "Host", name: str) -> None:
-        self._host = host
-        self._name = name
+        # Two underscores: a function may have any other name.
+        self.__host = host
+        self.__name = name
 
     def __getattr__(self, function: str) -> _core.Function:
         if function.startswith("__"):
             raise AttributeError(function)
-        found = self._host.function(f"{self._name}.{function}")
+        found = self.__host.function(f"{self.__name}.{function}")
         setattr(self, function, found)
         return found
 
     def __repr__(self) -> str:
-        return f"<pyhost plugin {self._name!r}>"
+        return f"<pyhost plugin {self.__name!r}>"
 
 
 class Host:
@@ -147,7 +148,10 @@ class Host:
         """A handle for ``"plugin.function"``: call it like the function. It follows the plugin through reloads."""
         found = self._functions.get(name)
         if found is None:
-            found = self._functions[name] = self._router.function(name)
+            found = self._router.function(name)
+            # Only what exists is kept: a caller on the network can ask for any number of names.
+            if self.describe(name) is not None:
+                self._functions[name] = found
         return found
 
     def call(self, name: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:

@@ -99,13 +99,13 @@ def create(name: str, parent: Path) -> list[Path]:
         folder / f"test_{module}.py": _TEST,
     }
     try:
+        parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
         for path, template in files.items():
             path.write_text(template.substitute(name=name, module=module), encoding="utf-8")
     except FileExistsError as error:
-        raise ConfigurationError(f"{folder} exists already; choose another name, or remove it first") from error
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{folder} cannot be made: there is no folder {parent}; make that first") from error
+        taken = folder if parent.is_dir() else parent
+        raise ConfigurationError(f"{taken} exists already; choose another name, or remove it first") from error
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from error
     return list(files)

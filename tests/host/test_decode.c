@@ -201,7 +201,8 @@ static void refusals_leak_nothing(void)
         }
         CHECK(!nested_decodes(&codec, DEPTH + 1, "l\1"));
     }
-    CHECK(allocated_blocks() - before < LEAK_ROUNDS);
+    Py_ssize_t after = allocated_blocks(); fprintf(stderr, "%zd\n", after - before);
+    CHECK(after - before < LEAK_ROUNDS);
     pyh_codec_clear(&codec);
 }
 

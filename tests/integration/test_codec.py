@@ -144,7 +144,9 @@ hashable_scalars = st.one_of(
     st.complex_numbers(allow_nan=False),
     st.uuids(),
     st.ip_addresses(),
-    st.sampled_from([*list(http.HTTPStatus)[:5], socket.AF_INET, re.IGNORECASE | re.DOTALL, ..., NotImplemented, int, len]),
+    st.sampled_from(
+        [*list(http.HTTPStatus)[:5], socket.AF_INET, re.IGNORECASE | re.DOTALL, ..., NotImplemented, int, len]
+    ),
 )
 views = st.builds(
     lambda code, items: memoryview(array.array(code, items)),

@@ -151,6 +151,11 @@ def test_paths_and_methods_that_are_not_there(http):
     assert response.headers["allow"] == "POST"
 
 
+def test_the_type_that_curl_names_unasked_is_taken_for_json(http):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert http.post("/call/probe/add", content=b"[1, 2]", headers=headers).json() == {"result": 3}
+
+
 def test_bodies_of_other_types_are_refused(http):
     response = http.post("/call/probe/echo", content=b"a=1", headers={"Content-Type": "text/plain"})
     problem(response, 415, "unsupported-media-type")

@@ -251,7 +251,7 @@ def test_other_machines_need_a_token(host, address):
     options = Options(Path("plugins"), listen=(host, 8470))
     assert error_of(options.check) == (
         f"listen is {address}, which other machines may reach, and anyone who reaches it could call every plugin; "
-        "give a token_file, whose token callers then have to show, or listen on 127.0.0.1"
+        "give --token-file (token_file in pyhost.toml), whose token callers then have to show, or listen on 127.0.0.1"
     )
     dataclasses.replace(options, token_file=Path("token")).check()
 

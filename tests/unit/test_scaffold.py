@@ -87,16 +87,13 @@ def test_it_overwrites_nothing(plugins):
     assert list((plugins / "hello").iterdir()) == []
 
 
-def test_the_folder_above_has_to_be_there(plugins):
-    with pytest.raises(ConfigurationError) as caught:
-        scaffold.create("hello", plugins / "inner")
-    assert str(caught.value) == (
-        "plugins/inner/hello cannot be made: there is no folder plugins/inner; make that first"
-    )
+def test_the_folder_above_is_made_too(plugins):
+    files = scaffold.create("hello", plugins / "inner" / "plugins")
+    assert all(file.is_file() for file in files)
 
 
 def test_the_folder_above_has_to_be_a_folder(plugins):
     (plugins / "file").touch()
     with pytest.raises(ConfigurationError) as caught:
         scaffold.create("hello", plugins / "file")
-    assert str(caught.value) == "plugins/file/hello cannot be written: Not a directory"
+    assert str(caught.value) == "plugins/file exists already; choose another name, or remove it first"

@@ -1,0 +1,159 @@
+/* plugins: real interpreters that run tests/host/plugin.py, for tests that end them again.
+ *
+ * The environment variable PYHOST_PACKAGE names the folder of pyhost's Python half, PYHOST_TEST_PLUGIN the plugin. The
+ * main thread holds no GIL but where plugins_attach says so. */
+#ifndef PYH_TEST_PLUGINS_H
+#define PYH_TEST_PLUGINS_H
+
+#include "calls.h"
+#include "codecs.h"
+#include "core.h"
+#include "runtime.h"
+
+enum { PLUGIN_ADD, PLUGIN_COUNT, PLUGIN_FAIL, PLUGIN_SPIN, PLUGIN_FUNCTIONS };
+
+static PyThreadState *plugins_main_state;
+
+static inline void plugins_attach(void)
+{
+    PyEval_RestoreThread(plugins_main_state);
+}
+
+static inline void plugins_detach(void)
+{
+    plugins_main_state = PyEval_SaveThread();
+}
+
+/* Starts CPython with the code under test as its pyhost._core. */
+static inline void plugins_begin(void)
+{
+    CHECK_EQUAL(PyImport_AppendInittab("pyhost._core", pyhost_core_init), 0);
+    embed_start();
+    CHECK_EQUAL(pyh_runtime_attach(), 0);
+    plugins_detach();
+}
+
+/* Ends it; returns the program's exit code. */
+static inline int plugins_end(int code)
+{
+    CHECK_EQUAL(pyh_interp_lost_count(), 0);
+    plugins_attach();
+    return embed_end(code);
+}
+
+/* Begins to start an interpreter with the module that the file holds, or with one that is found by its name. */
+static inline pyh_interp *plugins_start(pyh_router *router, const char *module, const char *file)
+{
+    pyh_interp *interp = interp_with(router, 64);
+    pyh_codec codec = {.plain = true};
+    pyh_message *message = NULL;
+    plugins_attach();
+    PyObject *boot = Py_BuildValue("{sOs[s]sssz}", "path", PySys_GetObject("path"), "package", getenv("PYHOST_PACKAGE"),
+                                   "module", module, "file", file);
+    embed_check_no_exception("boot");
+    CHECK_STATUS(pyh_codec_encode_message(&codec, boot, &message), PYHOST_OK);
+    Py_DECREF(boot);
+    plugins_detach();
+    CHECK_STATUS(pyh_interp_start(interp, message, PYH_NEVER, PYH_NEVER), PYHOST_OK);
+    return interp;
+}
+
+/* Interpreters of the plugin, ready, and their route. */
+typedef struct plugins {
+    pyh_router *router;
+    pyh_route *route;
+    pyh_interp *interps[8];
+    size_t count;
+} plugins;
+
+static inline plugins plugins_make(size_t count)
+{
+    static const pyh_function functions[PLUGIN_FUNCTIONS] = {
+        {.name = "add", .deadline_ns = PYH_NEVER},
+        {.name = "count", .deadline_ns = PYH_NEVER},
+        {.name = "fail", .deadline_ns = PYH_NEVER},
+        {.name = "spin", .deadline_ns = PYH_NEVER},
+    };
+    plugins made = {.router = pyh_router_new(), .count = count};
+    CHECK(count <= CHECK_COUNT(made.interps));
+    for (size_t i = 0; i < count; i++) {
+        made.interps[i] = plugins_start(made.router, "plugin", getenv("PYHOST_TEST_PLUGIN"));
+    }
+    for (size_t i = 0; i < count; i++) {
+        CHECK_STATUS(pyh_event_wait(&made.interps[i]->ready, PYH_NEVER), PYHOST_OK);
+        CHECK_STATUS(made.interps[i]->start_status, PYHOST_OK);
+        CHECK_EQUAL(made.interps[i]->state, PYH_INTERP_RUNNING);
+    }
+    made.route = pyh_route_new("plugin", made.interps, count, functions, PLUGIN_FUNCTIONS);
+    CHECK(made.route != NULL);
+    return made;
+}
+
+/* Ends them all, and checks that they have ended in order and that nothing is left. */
+static inline void plugins_clear(plugins *made)
+{
+    for (size_t i = 0; i < made->count; i++) {
+        pyh_interp_close(made->interps[i]);
+    }
+    pyh_route_unref(made->route);
+    for (size_t i = 0; i < made->count; i++) {
+        CHECK_STATUS(pyh_event_wait(&made->interps[i]->ended, PYH_NEVER), PYHOST_OK);
+        CHECK_EQUAL(made->interps[i]->state, PYH_INTERP_STOPPED);
+        CHECK(made->interps[i]->stop_reply == NULL);
+        CHECK_EQUAL(pyh_interp_load(made->interps[i]), 0);
+        CHECK_EQUAL(made->interps[i]->running, 0);
+        pyh_interp_unref(made->interps[i]);
+    }
+    pyh_router_unref(made->router);
+}
+
+/* A request with so many arguments (at most two), small integers of 0 and more. */
+static inline pyh_message *plugins_request(size_t count, uint64_t first, uint64_t second)
+{
+    const uint64_t values[] = {first, second};
+    pyh_writer writer = {0};
+    pyh_message *request = NULL;
+    pyh_writer_varint(&writer, count);
+    pyh_writer_varint(&writer, 0);
+    for (size_t i = 0; i < count; i++) {
+        pyh_writer_byte(&writer, 'i');
+        pyh_writer_varint(&writer, values[i] << 1);
+    }
+    CHECK_STATUS(pyh_writer_finish(&writer, &request), PYHOST_OK);
+    return request;
+}
+
+/* The small integer that an answer holds. */
+static inline uint64_t plugins_integer(pyh_message *reply)
+{
+    CHECK(reply != NULL);
+    pyh_reader reader = pyh_reader_make(reply);
+    uint64_t value = 0;
+    const unsigned char *tag = pyh_reader_bytes(&reader, 1);
+    CHECK(tag != NULL && *tag == 'i');
+    CHECK_STATUS(pyh_reader_varint(&reader, &value), PYHOST_OK);
+    return value >> 1;
+}
+
+/* Checks a message against a Python expression of its value. */
+static inline void plugins_check_value(pyh_message *message, const char *expected)
+{
+    plugins_attach();
+    pyh_codec codec = {.plain = true};
+    PyObject *value = NULL;
+    CHECK(message != NULL);
+    CHECK_STATUS(pyh_codec_decode_message(&codec, message, &value), PYHOST_OK);
+    PyObject *names = PyModule_GetDict(PyImport_AddModule("__main__"));
+    PyDict_SetItemString(names, "value", value);
+    PyObject *verdict = embed_eval(expected);
+    if (verdict != Py_True) {
+        PyObject_Print(value, stderr, 0);
+        check_failed(__FILE__, __LINE__, " is the value, and this does not hold: %s", expected);
+    }
+    PyDict_DelItemString(names, "value");
+    Py_DECREF(verdict);
+    Py_DECREF(value);
+    plugins_detach();
+}
+
+#endif
