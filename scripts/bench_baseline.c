@@ -42,7 +42,7 @@ static PyThreadState *new_interpreter(PyObject **function)
     return thread_state;
 }
 
-static int call_once(PyObject *function, long value)
+static int call_function(PyObject *function, long value)
 {
     PyObject *argument = PyLong_FromLong(value);
     PyObject *result = PyObject_CallOneArg(function, argument);
@@ -65,7 +65,7 @@ static PyObject *swap_call(PyObject *module, PyObject *argument)
     double started = now();
     for (long i = 0; i < count; i++) {
         PyThreadState_Swap(inner);
-        right &= call_once(function, i);
+        right &= call_function(function, i);
         PyThreadState_Swap(outer);
     }
     double seconds = now() - started;
@@ -110,7 +110,7 @@ static void *pong_main(void *argument)
     futex_post(&game->pong, UINT32_MAX);
     for (uint32_t i = 1; i <= (uint32_t)game->count; i++) {
         futex_wait_until(&game->ping, i);
-        game->right &= call_once(function, (long)i);
+        game->right &= call_function(function, (long)i);
         futex_post(&game->pong, i);
     }
     Py_DECREF(function);
