@@ -88,12 +88,15 @@ def _check_names(descriptions: "list[Description]") -> None:
 
 
 def _join_threads(threading: "Any", grace: float) -> None:
-    # The stand-in for this thread would be deleted after the module's own globals, and complain.
-    getattr(threading, "_thread_local_info", threading).__dict__.pop("_track_dummy_thread_ref", None)
+    # Where executors tell their idle threads to end; Python itself would run these too late, in Py_EndInterpreter.
+    for end_threads in reversed(threading._threading_atexits):
+        end_threads()
     for thread in threading.enumerate():
         # What threading calls the main thread is the process's; dummies are threads that it did not start.
         if thread is not threading.main_thread() and not isinstance(thread, threading._DummyThread):
             thread.join(grace)
+    # The stand-in for this thread, which join makes, would be deleted after the module's own globals, and complain.
+    getattr(threading, "_thread_local_info", threading).__dict__.pop("_track_dummy_thread_ref", None)
 
 
 def describe_exception(error: BaseException) -> tuple[str, str, tuple[str, ...], str]:
@@ -108,6 +111,10 @@ def describe_exception(error: BaseException) -> tuple[str, str, tuple[str, ...],
         message = f"(its str() raised {type(failure).__name__})"
     notes = getattr(error, "__notes__", ())
     notes = tuple(str(note) for note in notes) if isinstance(notes, list) else ()
+    # What another plugin raised is in the traceback; as a note as well it would double from plugin to plugin.
+    inner = str(getattr(error, "traceback_text", "")).rstrip()
+    if inner:
+        notes = tuple(note for note in notes if not note.endswith(inner))
     return name, message, notes, "".join(traceback.format_exception(error))
 
 

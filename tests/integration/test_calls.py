@@ -184,7 +184,7 @@ class TestArguments:
         outcome = run_program(r"""
             host = maker.start(plugin=COMMON)
             try:
-                host.call("plugin.identity", **{"\\udc80": lambda: 0})
+                host.call("plugin.identity", **{"\udc80": lambda: 0})
             except pyhost.ArgumentEncodingError as error:
                 print(ascii(str(error))[:60])
             maker.close()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyhost import _core
+from pyhost.errors import build
 from pyhost.guest import describe_exception, describe_function
 from pyhost.signature import read_function, schema_of
 
@@ -369,3 +370,17 @@ class TestExceptions:
         traceback_text = describe_exception(ExceptionGroup("all", [ValueError("one"), TypeError("two")]))[3]
         assert "ValueError: one" in traceback_text
         assert "TypeError: two" in traceback_text
+
+    def test_what_another_plugin_raised_does_not_double_on_its_way(self):
+        described = describe_exception(ValueError("bottom"))
+        for _ in range(30):
+            described = describe_exception(build("RAISED", "shop.sell", described))
+        assert described[3].count("ValueError: bottom") < 100
+        assert len(described[3]) < 100_000
+
+    def test_notes_on_what_another_plugin_raised_are_kept(self):
+        inner = ValueError("bottom")
+        inner.add_note("its own")
+        error = build("RAISED", "shop.sell", describe_exception(inner))
+        error.add_note("on the way")
+        assert describe_exception(error)[2] == ("its own", "on the way")
