@@ -3,6 +3,9 @@
 #include "failure.h"
 #include "invoke.h"
 
+/* Steps that begin after the deadline clean up, and may take so long. */
+enum { CLEAN_UP_NS = 1000 * 1000 * 1000 };
+
 typedef struct {
     PyObject_HEAD
     pyh_call *call; /* owned; NULL once a plugin has answered it */
@@ -94,10 +97,37 @@ static PyObject *call_fail(PyObject *object, PyObject *exception)
     Py_RETURN_NONE;
 }
 
+/* Runs one step of the coroutine that answers the call: the code between two awaits, bounded by the call's deadline. */
+static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    pyh_core *core = pyh_core_of(Py_TYPE(object));
+    if (check_unanswered(core, (Call *)object) < 0) {
+        return NULL;
+    }
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "step takes a method of a coroutine and its argument");
+        return NULL;
+    }
+    pyh_call *call = ((Call *)object)->call;
+    int64_t deadline_ns = call->deadline_ns;
+    if (deadline_ns != PYH_NEVER && deadline_ns <= pyh_now_ns()) {
+        deadline_ns = pyh_deadline_after(CLEAN_UP_NS);
+    }
+    pyh_current_call = call;
+    pyh_activation_outer outer = pyh_activation_begin(core->interp->activation, deadline_ns);
+    PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
+    pyh_activation_end(core->interp->activation, outer);
+    pyh_current_call = NULL;
+    return result;
+}
+
 static PyMethodDef call_methods[] = {
     {"cancel", call_cancel, METH_NOARGS,
      "cancel()\n--\n\nGive the call up. True if it had no answer yet; its completion is then CallCancelledError."},
     {"answer", call_answer, METH_O, "answer(result, /)\n--\n\nIn a plugin: answer a call of serve_ready, once."},
+    {"step", (PyCFunction)(void (*)(void))call_step, METH_FASTCALL,
+     "step(method, argument, /)\n--\n\nIn a plugin: method(argument), where method is the coroutine's send or throw; "
+     "interrupted when the call's deadline passes meanwhile."},
     {"fail", call_fail, METH_O, "fail(exception, /)\n--\n\nIn a plugin: answer it with an exception, once."},
     {NULL, NULL, 0, NULL},
 };

@@ -88,9 +88,9 @@ def _check_names(descriptions: "list[Description]") -> None:
 
 
 def _join_threads(threading: "Any", grace: float) -> None:
-    # Where executors tell their idle threads to end; Python itself would run these too late, in Py_EndInterpreter.
-    for end_threads in reversed(threading._threading_atexits):
-        end_threads()
+    # Where executors tell their idle threads to end. Python itself would run these too late, in Py_EndInterpreter.
+    while threading._threading_atexits:
+        threading._threading_atexits.pop()()
     for thread in threading.enumerate():
         # What threading calls the main thread is the process's; dummies are threads that it did not start.
         if thread is not threading.main_thread() and not isinstance(thread, threading._DummyThread):

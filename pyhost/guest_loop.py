@@ -4,7 +4,7 @@ The loop watches the inbox's descriptor. Plain functions of such a plugin run be
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from pyhost import _core
@@ -64,11 +64,33 @@ class GuestLoop:
         task.add_done_callback(self._calls.pop)
 
 
+class _Steps:
+    """A coroutine whose steps are bounded by its call's deadline: one that never awaits is interrupted, too."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], call: _core.Call) -> None:
+        self._coroutine = coroutine
+        self._call = call
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        step, send, throw = self._call.step, self._coroutine.send, self._coroutine.throw
+        try:
+            awaited = step(send, None)
+            while True:
+                try:
+                    value = yield awaited
+                except BaseException as error:
+                    awaited = step(throw, error)
+                else:
+                    awaited = step(send, value)
+        except StopIteration as stop:
+            return stop.value
+
+
 async def _answer(coroutine: Coroutine[Any, Any, Any], call: _core.Call, seconds_left: float | None) -> None:
     """Await the coroutine and answer its call; past the deadline, or given up, it is cancelled as asyncio does it."""
     try:
         async with asyncio.timeout(seconds_left) as limit:
-            result = await coroutine
+            result = await _Steps(coroutine, call)
     except BaseException as error:
         call.fail(DeadlineInterrupt() if limit.expired() else error)
     else:

@@ -3,6 +3,7 @@
 import pyhost
 
 calls = 0
+fails_at_stop = False
 
 
 @pyhost.export
@@ -26,3 +27,20 @@ def fail():
 def spin():
     while True:
         pass
+
+
+@pyhost.export
+def unsendable():
+    return lambda: None
+
+
+@pyhost.export
+def fail_at_stop():
+    global fails_at_stop
+    fails_at_stop = True
+
+
+@pyhost.on_stop
+def stop():
+    if fails_at_stop:
+        raise RuntimeError("as asked")

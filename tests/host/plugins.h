@@ -10,7 +10,16 @@
 #include "core.h"
 #include "runtime.h"
 
-enum { PLUGIN_ADD, PLUGIN_COUNT, PLUGIN_FAIL, PLUGIN_SPIN, PLUGIN_FUNCTIONS };
+/* The plugin's functions, in its order. */
+enum {
+    PLUGIN_ADD,
+    PLUGIN_COUNT,
+    PLUGIN_FAIL,
+    PLUGIN_SPIN,
+    PLUGIN_UNSENDABLE,
+    PLUGIN_FAIL_AT_STOP,
+    PLUGIN_FUNCTIONS,
+};
 
 static PyThreadState *plugins_main_state;
 
@@ -68,11 +77,13 @@ typedef struct plugins {
 
 static inline plugins plugins_make(size_t count)
 {
-    static const pyh_function functions[PLUGIN_FUNCTIONS] = {
-        {.name = "add", .deadline_ns = PYH_NEVER},
-        {.name = "count", .deadline_ns = PYH_NEVER},
-        {.name = "fail", .deadline_ns = PYH_NEVER},
-        {.name = "spin", .deadline_ns = PYH_NEVER},
+    static const pyh_function functions[] = {
+        [PLUGIN_ADD] = {.name = "add", .deadline_ns = PYH_NEVER},
+        [PLUGIN_COUNT] = {.name = "count", .deadline_ns = PYH_NEVER},
+        [PLUGIN_FAIL] = {.name = "fail", .deadline_ns = PYH_NEVER},
+        [PLUGIN_SPIN] = {.name = "spin", .deadline_ns = PYH_NEVER},
+        [PLUGIN_UNSENDABLE] = {.name = "unsendable", .deadline_ns = PYH_NEVER},
+        [PLUGIN_FAIL_AT_STOP] = {.name = "fail_at_stop", .deadline_ns = PYH_NEVER},
     };
     plugins made = {.router = pyh_router_new(), .count = count};
     CHECK(count <= CHECK_COUNT(made.interps));
@@ -89,7 +100,16 @@ static inline plugins plugins_make(size_t count)
     return made;
 }
 
-/* Ends them all, and checks that they have ended in order and that nothing is left. */
+/* Waits until it has ended, in order and with nothing left. */
+static inline void plugins_check_ended(pyh_interp *interp)
+{
+    CHECK_STATUS(pyh_event_wait(&interp->ended, PYH_NEVER), PYHOST_OK);
+    CHECK_EQUAL(interp->state, PYH_INTERP_STOPPED);
+    CHECK_EQUAL(pyh_interp_load(interp), 0);
+    CHECK_EQUAL(interp->running, 0);
+}
+
+/* Ends them all. */
 static inline void plugins_clear(plugins *made)
 {
     for (size_t i = 0; i < made->count; i++) {
@@ -97,11 +117,7 @@ static inline void plugins_clear(plugins *made)
     }
     pyh_route_unref(made->route);
     for (size_t i = 0; i < made->count; i++) {
-        CHECK_STATUS(pyh_event_wait(&made->interps[i]->ended, PYH_NEVER), PYHOST_OK);
-        CHECK_EQUAL(made->interps[i]->state, PYH_INTERP_STOPPED);
-        CHECK(made->interps[i]->stop_reply == NULL);
-        CHECK_EQUAL(pyh_interp_load(made->interps[i]), 0);
-        CHECK_EQUAL(made->interps[i]->running, 0);
+        plugins_check_ended(made->interps[i]);
         pyh_interp_unref(made->interps[i]);
     }
     pyh_router_unref(made->router);

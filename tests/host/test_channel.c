@@ -121,7 +121,7 @@ static bool is_notified(pyh_notifier *notifier)
     return notified;
 }
 
-static void notifier_tells_of_the_first_item_and_of_closing(void)
+static void notifier_tells_of_the_first_item_and_of_the_end(void)
 {
     pyh_channel channel = {0};
     pyh_notifier notifier;
@@ -137,9 +137,12 @@ static void notifier_tells_of_the_first_item_and_of_closing(void)
     check_next(&channel, item_of(0, 1));
     CHECK_STATUS(send_one(&channel, item_of(0, 2)), PYHOST_OK);
     CHECK(is_notified(&notifier));
+    pyh_channel_notify(&channel);
+    CHECK(is_notified(&notifier));
     pyh_channel_close(&channel);
     CHECK(is_notified(&notifier));
     pyh_channel_set_notifier(&channel, NULL);
+    pyh_channel_notify(&channel);
     pyh_channel_close(&channel);
     CHECK(!is_notified(&notifier));
     pyh_notifier_deinit(&notifier);
@@ -234,7 +237,7 @@ int main(int argc, char **argv)
         CHECK_TEST(receiving_from_an_empty_one_times_out),
         CHECK_TEST(closed_channels_give_what_they_accepted),
         CHECK_TEST(closing_wakes_every_receiver),
-        CHECK_TEST(notifier_tells_of_the_first_item_and_of_closing),
+        CHECK_TEST(notifier_tells_of_the_first_item_and_of_the_end),
         CHECK_TEST(new_notifiers_learn_of_what_is_there),
         CHECK_TEST(every_item_arrives_exactly_once),
     };

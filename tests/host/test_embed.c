@@ -84,6 +84,7 @@ static void failures_are_told(void)
     check_answer(&made, PLUGIN_ADD, plugins_request(1, 1, 0), PYHOST_BAD_ARGUMENTS,
                  "value.startswith('TypeError: ') and 'right' in value");
     check_answer(&made, PLUGIN_ADD, codec_message("?", 1), PYHOST_UNENCODABLE, "value.startswith('ValueError: ')");
+    check_answer(&made, PLUGIN_UNSENDABLE, plugins_request(0, 0, 0), PYHOST_BAD_RESULT, "'lambda' in value");
     CHECK_EQUAL(made.route->functions[PLUGIN_FAIL].stats.errors, 1);
     CHECK_EQUAL(made.route->functions[PLUGIN_ADD].stats.errors, 2);
     plugins_clear(&made);
@@ -121,6 +122,67 @@ static void what_was_accepted_is_run_before_the_end(void)
     plugins_clear(&made);
 }
 
+/* A call of a function that never returns, which the first interpreter runs now. */
+static pyh_call *start_spinning(const plugins *made)
+{
+    pyh_call *call = call_function(made, PLUGIN_SPIN, plugins_request(0, 0, 0));
+    CHECK_STATUS(pyh_interp_submit(made->interps[0], call), PYHOST_OK);
+    while (atomic_load(&made->interps[0]->running) == 0) {
+        sched_yield();
+    }
+    return call;
+}
+
+static void abandoned_interpreters_give_up_what_they_run(void)
+{
+    plugins made = plugins_make(1);
+    pyh_call *running = start_spinning(&made);
+    pyh_call *waiting = call_function(&made, PLUGIN_ADD, plugins_request(2, 1, 2));
+    CHECK_STATUS(pyh_route_submit(made.route, waiting), PYHOST_OK);
+    pyh_interp_abandon(made.interps[0]);
+    CHECK_STATUS(pyh_call_wait(waiting), PYHOST_OK);
+    CHECK_STATUS(waiting->status, PYHOST_CANCELLED);
+    CHECK_STATUS(pyh_call_wait(running), PYHOST_OK);
+    CHECK_STATUS(running->status, PYHOST_CANCELLED);
+    pyh_call_unref(waiting);
+    pyh_call_unref(running);
+    plugins_clear(&made);
+}
+
+/* Given up while it waits behind another one: its function never runs. */
+static void answered_calls_are_not_run(void)
+{
+    plugins made = plugins_make(1);
+    pyh_call *running = start_spinning(&made);
+    pyh_call *given_up = call_function(&made, PLUGIN_COUNT, plugins_request(0, 0, 0));
+    CHECK_STATUS(pyh_route_submit(made.route, given_up), PYHOST_OK);
+    CHECK(pyh_call_answer(given_up, PYHOST_CANCELLED, NULL));
+    pyh_activation_expire(made.interps[0]->activation);
+    check_answer(&made, PLUGIN_COUNT, plugins_request(0, 0, 0), PYHOST_OK, "value == 1");
+    CHECK_STATUS(pyh_call_wait(running), PYHOST_OK);
+    CHECK_STATUS(running->status, PYHOST_TIMEOUT);
+    pyh_call_unref(running);
+    pyh_call_unref(given_up);
+    plugins_clear(&made);
+}
+
+static void failures_at_the_end_are_told(void)
+{
+    plugins made = plugins_make(2);
+    pyh_call *call = call_function(&made, PLUGIN_FAIL_AT_STOP, plugins_request(0, 0, 0));
+    CHECK_STATUS(pyh_interp_submit(made.interps[1], call), PYHOST_OK);
+    CHECK_STATUS(pyh_call_wait(call), PYHOST_OK);
+    CHECK_STATUS(call->status, PYHOST_OK);
+    pyh_call_unref(call);
+    for (size_t i = 0; i < made.count; i++) {
+        pyh_interp_close(made.interps[i]);
+        plugins_check_ended(made.interps[i]);
+    }
+    CHECK(made.interps[0]->stop_reply == NULL);
+    plugins_check_value(made.interps[1]->stop_reply, "value[:2] == ('RuntimeError', 'as asked')");
+    plugins_clear(&made);
+}
+
 static void plugins_that_do_not_start_say_why(void)
 {
     pyh_router *router = pyh_router_new();
@@ -153,6 +215,9 @@ int main(int argc, char **argv)
         CHECK_TEST(failures_are_told),
         CHECK_TEST(runaways_are_interrupted),
         CHECK_TEST(what_was_accepted_is_run_before_the_end),
+        CHECK_TEST(abandoned_interpreters_give_up_what_they_run),
+        CHECK_TEST(answered_calls_are_not_run),
+        CHECK_TEST(failures_at_the_end_are_told),
         CHECK_TEST(plugins_that_do_not_start_say_why),
         CHECK_TEST(interpreters_come_and_go),
     };

@@ -92,6 +92,32 @@ static void batches_are_sent_as_far_as_they_fit(void)
     pyh_router_unref(router);
 }
 
+static void abandoned_calls_are_given_up(void)
+{
+    pyh_router *router = pyh_router_new();
+    pyh_route *route = route_with("plugin", NULL, 0);
+    pyh_interp *interp = interp_with(router, 2);
+    pyh_call *calls[2] = {call_of(route), call_of(route)};
+    size_t sent;
+    CHECK_STATUS(pyh_interp_send(interp, calls, CHECK_COUNT(calls), &sent), PYHOST_OK);
+    CHECK(pyh_call_answer(calls[0], PYHOST_TIMEOUT, NULL));
+    pyh_interp_abandon(interp);
+    pyh_interp_abandon(interp);
+    CHECK_STATUS(calls[0]->status, PYHOST_TIMEOUT);
+    CHECK(pyh_call_is_answered(calls[1]));
+    CHECK_STATUS(calls[1]->status, PYHOST_CANCELLED);
+    for (size_t i = 0; i < CHECK_COUNT(calls); i++) {
+        CHECK_EQUAL(calls[i]->references, 1);
+        CHECK_STATUS(pyh_interp_submit(interp, calls[i]), PYHOST_CLOSED);
+        pyh_call_unref(calls[i]);
+    }
+    CHECK_EQUAL(pyh_interp_load(interp), 0);
+    CHECK_EQUAL(interp->references, 1);
+    pyh_interp_unref(interp);
+    pyh_route_unref(route);
+    pyh_router_unref(router);
+}
+
 static void nobody_enters_after_it_was_vacated(void)
 {
     pyh_router *router = pyh_router_new();
@@ -156,6 +182,7 @@ int main(int argc, char **argv)
         CHECK_TEST(closing_drains_what_runs_and_nothing_else),
         CHECK_TEST(those_set_aside_are_counted_until_they_come_back),
         CHECK_TEST(batches_are_sent_as_far_as_they_fit),
+        CHECK_TEST(abandoned_calls_are_given_up),
         CHECK_TEST(nobody_enters_after_it_was_vacated),
         CHECK_TEST(vacating_waits_for_visits_under_way),
     };

@@ -41,6 +41,7 @@ static void bounds_rise(void)
     for (unsigned i = 1; i < PYH_STATS_BUCKETS; i++) {
         CHECK(pyh_stats_bound_ns(i) > pyh_stats_bound_ns(i - 1));
     }
+    CHECK_EQUAL(pyh_stats_bound_ns(LAST_BUCKET - 1), ((int64_t)1 << 26) * 1000);
     CHECK_EQUAL(pyh_stats_bound_ns(LAST_BUCKET), INT64_MAX);
     CHECK_EQUAL(pyh_stats_bound_ns(PYH_STATS_BUCKETS + 5), INT64_MAX);
 }
