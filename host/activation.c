@@ -11,6 +11,8 @@
 
 enum { FIRST_PAUSE_NS = 5 * 1000 * 1000, LONGEST_PAUSE_NS = 200 * 1000 * 1000 };
 
+_Thread_local int64_t pyh_current_deadline_ns = PYH_NEVER;
+
 static void activation_fire(pyh_timer *timer);
 
 pyh_activation *pyh_activation_new(struct pyh_interp *interp)
@@ -56,7 +58,9 @@ pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t de
     pyh_activation_outer outer = {
         .sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed),
         .deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed),
+        .thread_deadline_ns = pyh_current_deadline_ns,
     };
+    pyh_current_deadline_ns = deadline_ns;
     /* An inner call takes the next odd number, so that interrupts for the outer one pause meanwhile. */
     atomic_store(&activation->sequence, outer.sequence + 1 + (outer.sequence & 1));
     atomic_store(&activation->deadline_ns, deadline_ns);
@@ -82,6 +86,7 @@ void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer)
     int64_t deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed);
     uint64_t sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed);
     bool nested = (outer.sequence & 1) != 0;
+    pyh_current_deadline_ns = outer.thread_deadline_ns;
     atomic_store(&activation->deadline_ns, outer.deadline_ns);
     atomic_store(&activation->sequence, sequence + (nested ? 2 : 1));
     if (deadline_ns != PYH_NEVER && pyh_now_ns() >= deadline_ns) {

@@ -32,7 +32,12 @@ pyh_activation *pyh_activation_unref(pyh_activation *activation);
 typedef struct pyh_activation_outer {
     uint64_t sequence;
     int64_t deadline_ns;
+    int64_t thread_deadline_ns;
 } pyh_activation_outer;
+
+/* The deadline of what this thread runs, in whichever interpreter; it bounds the calls that it makes. PYH_NEVER outside
+ * any call. */
+extern _Thread_local int64_t pyh_current_deadline_ns;
 
 /* Begins a call that should end by the deadline. This thread, GIL held. */
 pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns);

@@ -278,9 +278,11 @@ static PyObject *decode_memoryview(decoder *self)
         view = next_buffer(self);
     }
     bool is_bytes = view != NULL && PyTuple_GET_SIZE(shape) == 1 && PyUnicode_CompareWithASCIIString(format, "B") == 0;
-    /* memoryview refuses to cast what is empty: that arrives as no bytes. */
-    if (view != NULL && !is_bytes && PyMemoryView_GET_BUFFER(view)->len > 0) {
-        Py_SETREF(view, PyObject_CallMethod(view, "cast", "OO", format, shape));
+    if (view != NULL && !is_bytes) {
+        /* cast takes no shape with a 0 in it. */
+        bool is_empty = PyMemoryView_GET_BUFFER(view)->len == 0 && PyTuple_GET_SIZE(shape) == 1;
+        Py_SETREF(view, is_empty ? PyObject_CallMethod(view, "cast", "O", format)
+                                 : PyObject_CallMethod(view, "cast", "OO", format, shape));
     }
     Py_XDECREF(shape);
     Py_XDECREF(format);

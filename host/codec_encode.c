@@ -190,6 +190,29 @@ static void write_time(pyh_writer *writer, int hour, int minute, int second, int
     pyh_writer_bytes(writer, bytes, sizeof bytes);
 }
 
+/* Counts one level of nesting, as the decoder does; UNENCODABLE when it is one too many. leave() in any case. */
+static pyhost_status enter(encoder *self)
+{
+    if (++self->depth > PYH_CODEC_DEPTH) {
+        PyErr_Format(PyExc_ValueError, "nested deeper than %d levels, or contains itself", PYH_CODEC_DEPTH);
+        return PYHOST_UNENCODABLE;
+    }
+    return PYHOST_OK;
+}
+
+static void leave(encoder *self)
+{
+    self->depth--;
+}
+
+static pyhost_status encode_nested(encoder *self, PyObject *value)
+{
+    pyhost_status status = enter(self);
+    status = status == PYHOST_OK ? encode_value(self, value) : status;
+    leave(self);
+    return status;
+}
+
 static pyhost_status encode_timezone(encoder *self, PyObject *value)
 {
     PyObject *arguments = PyObject_CallMethod(value, "__getinitargs__", NULL);
@@ -197,7 +220,7 @@ static pyhost_status encode_timezone(encoder *self, PyObject *value)
         return PYHOST_UNENCODABLE;
     }
     pyh_writer_byte(self->writer, PYH_TAG_TIMEZONE);
-    pyhost_status status = encode_value(self, arguments);
+    pyhost_status status = encode_nested(self, arguments);
     Py_DECREF(arguments);
     return status;
 }
@@ -221,7 +244,7 @@ static bool encode_datetime_kind(encoder *self, PyObject *value, pyhost_status *
         write_time(writer, PyDateTime_DATE_GET_HOUR(value), PyDateTime_DATE_GET_MINUTE(value),
                    PyDateTime_DATE_GET_SECOND(value), PyDateTime_DATE_GET_MICROSECOND(value),
                    PyDateTime_DATE_GET_FOLD(value));
-        *status = encode_value(self, PyDateTime_DATE_GET_TZINFO(value));
+        *status = encode_nested(self, PyDateTime_DATE_GET_TZINFO(value));
     } else if (type == codec->date_type) {
         pyh_writer_byte(writer, PYH_TAG_DATE);
         write_date(writer, value);
@@ -231,7 +254,7 @@ static bool encode_datetime_kind(encoder *self, PyObject *value, pyhost_status *
         write_time(writer, PyDateTime_TIME_GET_HOUR(value), PyDateTime_TIME_GET_MINUTE(value),
                    PyDateTime_TIME_GET_SECOND(value), PyDateTime_TIME_GET_MICROSECOND(value),
                    PyDateTime_TIME_GET_FOLD(value));
-        *status = encode_value(self, PyDateTime_TIME_GET_TZINFO(value));
+        *status = encode_nested(self, PyDateTime_TIME_GET_TZINFO(value));
     } else if (type == codec->timedelta_type) {
         pyh_writer_byte(writer, PYH_TAG_TIMEDELTA);
         write_zigzag(writer, PyDateTime_DELTA_GET_DAYS(value));
@@ -246,8 +269,42 @@ static bool encode_datetime_kind(encoder *self, PyObject *value, pyhost_status *
     return true;
 }
 
+/* The native one-letter format of a buffer, as memoryview.cast takes it; NULL with an exception set. */
+static const char *native_format(const Py_buffer *view)
+{
+    const char *format = view->format != NULL ? view->format : "B";
+    const char *letter = format;
+    if (*letter == '@' || *letter == '=' || *letter == (PY_LITTLE_ENDIAN ? '<' : '>')) {
+        letter++;
+    }
+    static const struct {
+        char letter;
+        size_t size;
+    } sizes[] = {
+        {'c', 1},           {'b', 1},         {'B', 1},          {'?', sizeof(_Bool)},    {'h', sizeof(short)},
+        {'H', sizeof(short)}, {'i', sizeof(int)}, {'I', sizeof(int)},  {'l', sizeof(long)},     {'L', sizeof(long)},
+        {'q', sizeof(long long)}, {'Q', sizeof(long long)}, {'n', sizeof(size_t)}, {'N', sizeof(size_t)},
+        {'f', sizeof(float)}, {'d', sizeof(double)}, {'P', sizeof(void *)},
+    };
+    for (size_t i = 0; letter[0] != '\0' && letter[1] == '\0' && i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (letter[0] == sizes[i].letter && view->itemsize == (Py_ssize_t)sizes[i].size) {
+            return letter;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "a memoryview of format '%s'; allowed: native one-letter formats", format);
+    return NULL;
+}
+
 static pyhost_status encode_view_shape(encoder *self, const Py_buffer *view)
 {
+    const char *letter = native_format(view);
+    if (letter == NULL) {
+        return PYHOST_UNENCODABLE;
+    }
+    if (view->len == 0 && view->ndim != 1) {
+        PyErr_SetString(PyExc_ValueError, "an empty memoryview of several dimensions");
+        return PYHOST_UNENCODABLE;
+    }
     PyObject *shape = PyTuple_New(view->ndim);
     for (int i = 0; shape != NULL && i < view->ndim; i++) {
         PyObject *extent = PyLong_FromSsize_t(view->shape[i]);
@@ -257,12 +314,12 @@ static pyhost_status encode_view_shape(encoder *self, const Py_buffer *view)
             PyTuple_SET_ITEM(shape, i, extent);
         }
     }
-    PyObject *format = PyUnicode_FromString(view->format != NULL ? view->format : "B");
+    PyObject *format = PyUnicode_FromString(letter);
     pyhost_status status = PYHOST_UNENCODABLE;
     if (shape != NULL && format != NULL) {
         pyh_writer_byte(self->writer, PYH_TAG_MEMORYVIEW);
-        status = encode_value(self, format);
-        status = status == PYHOST_OK ? encode_value(self, shape) : status;
+        status = encode_nested(self, format);
+        status = status == PYHOST_OK ? encode_nested(self, shape) : status;
     }
     Py_XDECREF(format);
     Py_XDECREF(shape);
@@ -359,12 +416,10 @@ static pyhost_status encode_pickle(encoder *self, PyObject *value)
 
 static pyhost_status encode_container(encoder *self, PyObject *value)
 {
-    if (++self->depth > PYH_CODEC_DEPTH) {
-        PyErr_Format(PyExc_ValueError, "nested deeper than %d levels, or contains itself", PYH_CODEC_DEPTH);
-        return PYHOST_UNENCODABLE;
-    }
-    pyhost_status status;
-    if (PyList_CheckExact(value)) {
+    pyhost_status status = enter(self);
+    if (status != PYHOST_OK) {
+        /* said already */
+    } else if (PyList_CheckExact(value)) {
         status = encode_list(self, value);
     } else if (PyTuple_CheckExact(value)) {
         status = encode_tuple(self, value);
@@ -373,7 +428,7 @@ static pyhost_status encode_container(encoder *self, PyObject *value)
     } else {
         status = encode_set(self, value);
     }
-    self->depth--;
+    leave(self);
     return status;
 }
 

@@ -43,8 +43,12 @@ pyh_core *pyh_core_of(PyTypeObject *type);
 /* Raises pyhost.errors.build(name of the status, function, detail). The detail is borrowed; NULL for None. */
 void pyh_core_raise(pyh_core *core, pyhost_status status, PyObject *function, PyObject *detail);
 
-/* The same with a detail made of the exception that is set, "PREFIX: Type: text", which becomes the cause. */
-void pyh_core_raise_from(pyh_core *core, pyhost_status status, PyObject *function, const char *prefix);
+/* The same with a detail made of the exception that is set, "prefixType: text", which becomes the cause. One that is
+ * no Exception, such as KeyboardInterrupt, is left as it is. The prefix is a str or NULL. */
+void pyh_core_raise_from(pyh_core *core, pyhost_status status, PyObject *function, PyObject *prefix);
+
+/* "prefixType: text" of an exception, whatever its str() does; a new reference. NULL with an exception set. */
+PyObject *pyh_core_describe(PyObject *exception, PyObject *prefix);
 
 /* The value of an answer, or NULL with the exception that it stands for. Nothing is taken over. */
 PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *reply, PyObject *function);

@@ -29,9 +29,10 @@ static PyObject *function_vectorcall(PyObject *object, PyObject *const *argument
 
 PyObject *pyh_core_function(pyh_core *core, pyh_router *router, PyObject *name)
 {
-    const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    Py_ssize_t size = 0;
+    const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : NULL;
     const char *dot = text != NULL ? strchr(text, '.') : NULL;
-    if (dot == NULL || dot == text || dot[1] == '\0') {
+    if (dot == NULL || dot == text || dot[1] == '\0' || strlen(text) != (size_t)size) {
         if (!PyErr_Occurred()) {
             PyErr_Format(PyExc_ValueError, "%R is not a function's full name; allowed: \"plugin.function\"", name);
         }
@@ -118,11 +119,13 @@ static pyh_message *encode_request(pyh_core *core, Function *self, PyObject *con
         return request;
     }
     pyh_writer_discard(&writer);
+    PyObject *cause = PyErr_GetRaisedException();
     PyObject *prefix = failed < count
                            ? PyUnicode_FromFormat("argument %zu: ", failed + 1)
                            : PyUnicode_FromFormat("argument %U: ", PyTuple_GET_ITEM(names, (Py_ssize_t)(failed - count)));
+    PyErr_SetRaisedException(cause);
     if (prefix != NULL) {
-        pyh_core_raise_from(core, PYHOST_UNENCODABLE, self->name, PyUnicode_AsUTF8(prefix));
+        pyh_core_raise_from(core, PYHOST_UNENCODABLE, self->name, prefix);
         Py_DECREF(prefix);
     }
     return NULL;
@@ -132,10 +135,7 @@ static pyh_message *encode_request(pyh_core *core, Function *self, PyObject *con
 static int64_t deadline_for(int64_t timeout_ns, const pyh_function *found)
 {
     int64_t deadline_ns = pyh_deadline_after(timeout_ns > 0 ? timeout_ns : found->deadline_ns);
-    if (pyh_current_call != NULL && pyh_current_call->deadline_ns < deadline_ns) {
-        deadline_ns = pyh_current_call->deadline_ns;
-    }
-    return deadline_ns;
+    return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
 }
 
 /* Waits for the answer with the GIL released. -1 with an exception set: a signal handler raised, the call is given
@@ -229,10 +229,20 @@ static PyObject *function_vectorcall(PyObject *object, PyObject *const *argument
 
 /* Arguments that came as a tuple and a dict, in the form of vectorcall. */
 typedef struct {
-    PyObject *names;  /* tuple, or NULL */
-    PyObject **values; /* PyMem, borrowed references */
+    PyObject *names;   /* tuple, or NULL */
+    PyObject **values; /* PyMem; references of its own, as encoding may run code that changes the dict */
     size_t count;      /* positional */
+    size_t total;      /* positional and keyword */
 } flat_arguments;
+
+static void flat_clear(flat_arguments *flat)
+{
+    for (size_t i = 0; i < flat->total; i++) {
+        Py_DECREF(flat->values[i]);
+    }
+    Py_CLEAR(flat->names);
+    PyMem_Free(flat->values);
+}
 
 static int flatten(PyObject *positional, PyObject *keywords, flat_arguments *flat)
 {
@@ -242,27 +252,26 @@ static int flatten(PyObject *positional, PyObject *keywords, flat_arguments *fla
     flat->values = PyMem_New(PyObject *, count + keyword_count + 1);
     flat->names = keyword_count > 0 ? PyTuple_New((Py_ssize_t)keyword_count) : NULL;
     if (flat->values == NULL || (keyword_count > 0 && flat->names == NULL)) {
-        PyMem_Free(flat->values);
+        flat_clear(flat);
         PyErr_NoMemory();
         return -1;
     }
-    for (size_t i = 0; i < count; i++) {
-        flat->values[i] = PyTuple_GET_ITEM(positional, (Py_ssize_t)i);
+    while (flat->total < count) {
+        flat->values[flat->total] = Py_NewRef(PyTuple_GET_ITEM(positional, (Py_ssize_t)flat->total));
+        flat->total++;
     }
-    Py_ssize_t position = 0, i = 0;
+    Py_ssize_t position = 0;
     PyObject *key, *value;
     while (keyword_count > 0 && PyDict_Next(keywords, &position, &key, &value)) {
-        PyTuple_SET_ITEM(flat->names, i, Py_NewRef(key));
-        flat->values[count + (size_t)i] = value;
-        i++;
+        if (!PyUnicode_CheckExact(key)) {
+            PyErr_Format(PyExc_TypeError, "a keyword is %R; allowed: str", key);
+            flat_clear(flat);
+            return -1;
+        }
+        PyTuple_SET_ITEM(flat->names, (Py_ssize_t)(flat->total - count), Py_NewRef(key));
+        flat->values[flat->total++] = Py_NewRef(value);
     }
     return 0;
-}
-
-static void flat_clear(flat_arguments *flat)
-{
-    Py_CLEAR(flat->names);
-    PyMem_Free(flat->values);
 }
 
 static PyObject *function_call(PyObject *object, PyObject *arguments)

@@ -22,6 +22,7 @@ typedef struct {
     PyObject *iterator; /* NULL once exhausted */
     PyObject *error;    /* what the iterable raised, for when its turn comes */
     int64_t timeout_ns; /* of each call from its start; 0: the function's own */
+    bool busy;          /* a thread is in map_next; the iterable's code may run there */
     /* calls under way, oldest first, in a ring; each owned */
     pyh_call *calls[WINDOW_LIMIT];
     size_t first;
@@ -137,12 +138,11 @@ static size_t least_loaded(const Map *self)
     return picked;
 }
 
-/* Puts the call at the end of the window's order and into a batch. Takes over the reference. */
-static void gather(Map *self, pyh_call *call, size_t place)
+/* Puts the call into a batch. */
+static void gather(Map *self, pyh_call *call)
 {
     size_t index = least_loaded(self);
     batch *pending = &self->batches[index];
-    self->calls[place] = call;
     if (self->batched++ == 0) {
         self->opened_ns = pyh_now_ns();
     }
@@ -164,23 +164,50 @@ static bool any_batch_full(const Map *self)
     return true;
 }
 
+/* Takes the exception that is set as the failure of an item that cannot cross; NULL, and it stays set, if it is no
+ * Exception. */
+static pyh_message *encoding_failure(void)
+{
+    pyh_message *failure = NULL;
+    if (PyErr_ExceptionMatches(PyExc_Exception)) {
+        pyh_codec plain = {.plain = true};
+        PyObject *exception = PyErr_GetRaisedException();
+        PyObject *prefix = PyUnicode_FromString("item: ");
+        PyObject *detail = prefix != NULL ? pyh_core_describe(exception, prefix) : NULL;
+        if (detail != NULL) {
+            pyh_codec_encode_message(&plain, detail, &failure);
+        }
+        Py_XDECREF(detail);
+        Py_XDECREF(prefix);
+        Py_DECREF(exception);
+    }
+    return failure;
+}
+
+/* A call of the item; answered already if that cannot cross. NULL with an exception set. */
 static pyh_call *new_call(Map *self, pyh_core *core, pyh_function *found, PyObject *item)
 {
     pyh_writer writer = {0};
-    pyh_message *request = NULL;
+    pyh_message *request = NULL, *failure = NULL;
     size_t failed;
     if (pyh_codec_encode_arguments(&core->codec, &writer, &item, 1, NULL, &failed) != PYHOST_OK ||
         pyh_writer_finish(&writer, &request) != PYHOST_OK) {
         pyh_writer_discard(&writer);
-        pyh_core_raise_from(core, PYHOST_UNENCODABLE, pyh_core_function_name(self->function), "item: ");
-        return NULL;
+        failure = encoding_failure();
+        if (failure == NULL) {
+            return NULL;
+        }
     }
     pyh_call *call = pyh_call_new(self->route, found, request);
     if (call == NULL) {
+        pyh_message_unref(failure);
         PyErr_NoMemory();
         return NULL;
     }
     call->run_limit_ns = self->timeout_ns > 0 ? self->timeout_ns : found->deadline_ns;
+    if (failure != NULL) {
+        pyh_call_answer(call, PYHOST_UNENCODABLE, failure);
+    }
     return call;
 }
 
@@ -205,8 +232,10 @@ static void fill(Map *self, pyh_core *core)
         if (call == NULL) {
             goto fail;
         }
-        gather(self, call, (self->first + self->count) % WINDOW_LIMIT);
-        self->count++;
+        self->calls[(self->first + self->count++) % WINDOW_LIMIT] = call;
+        if (!pyh_call_is_answered(call)) {
+            gather(self, call);
+        }
     }
     send_all(self);
     return;
@@ -234,7 +263,8 @@ static int redo(Map *self, pyh_core *core)
     }
     call->run_limit_ns = old->run_limit_ns;
     pyh_call_unref(old);
-    gather(self, call, self->first);
+    self->calls[self->first] = call;
+    gather(self, call);
     send_all(self);
     return 0;
 }
@@ -262,10 +292,8 @@ static int wait_for_first(Map *self)
     return 0;
 }
 
-static PyObject *map_next(PyObject *object)
+static PyObject *next_result(Map *self, pyh_core *core)
 {
-    Map *self = (Map *)object;
-    pyh_core *core = pyh_core_of(Py_TYPE(object));
     fill(self, core);
     if (self->count == 0) {
         PyErr_SetRaisedException(self->error);
@@ -290,6 +318,19 @@ static PyObject *map_next(PyObject *object)
     return value;
 }
 
+static PyObject *map_next(PyObject *object)
+{
+    Map *self = (Map *)object;
+    if (self->busy) {
+        PyErr_SetString(PyExc_ValueError, "map is already executing: it is taken from by another thread, or by its iterable");
+        return NULL;
+    }
+    self->busy = true;
+    PyObject *value = next_result(self, pyh_core_of(Py_TYPE(object)));
+    self->busy = false;
+    return value;
+}
+
 PyObject *pyh_core_map(pyh_core *core, PyObject *function, PyObject *iterable, int64_t timeout_ns)
 {
     PyObject *iterator = PyObject_GetIter(iterable);
@@ -301,7 +342,9 @@ PyObject *pyh_core_map(pyh_core *core, PyObject *function, PyObject *iterable, i
     self->function = Py_NewRef(function);
     self->iterator = iterator;
     self->timeout_ns = timeout_ns;
+    self->busy = true;
     fill(self, core);
+    self->busy = false;
     if (self->count == 0 && self->error != NULL) {
         PyErr_SetRaisedException(self->error);
         self->error = NULL;

@@ -33,10 +33,26 @@ void pyh_core_raise(pyh_core *core, pyhost_status status, PyObject *function, Py
     }
 }
 
-void pyh_core_raise_from(pyh_core *core, pyhost_status status, PyObject *function, const char *prefix)
+PyObject *pyh_core_describe(PyObject *exception, PyObject *prefix)
 {
+    PyObject *text = PyObject_Str(exception);
+    if (text == NULL) {
+        PyErr_Clear();
+        text = PyUnicode_FromString("(its str() raised)");
+    }
+    PyObject *description = text != NULL ? PyUnicode_FromFormat("%V%s: %U", prefix, "", Py_TYPE(exception)->tp_name, text)
+                                         : NULL;
+    Py_XDECREF(text);
+    return description;
+}
+
+void pyh_core_raise_from(pyh_core *core, pyhost_status status, PyObject *function, PyObject *prefix)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return;
+    }
     PyObject *cause = PyErr_GetRaisedException();
-    PyObject *detail = PyUnicode_FromFormat("%s%s: %S", prefix, Py_TYPE(cause)->tp_name, cause);
+    PyObject *detail = pyh_core_describe(cause, prefix);
     if (detail != NULL) {
         pyh_core_raise(core, status, function, detail);
         Py_DECREF(detail);
@@ -50,7 +66,7 @@ PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *rep
 {
     PyObject *value = NULL;
     if (reply != NULL && pyh_codec_decode_message(&core->codec, reply, &value) != PYHOST_OK) {
-        pyh_core_raise_from(core, PYHOST_BAD_RESULT, function, "");
+        pyh_core_raise_from(core, PYHOST_BAD_RESULT, function, NULL);
         return NULL;
     }
     if (status == PYHOST_OK) {

@@ -12,7 +12,7 @@ typedef struct pyh_direct {
     pyh_activation *activation; /* owned */
     struct pyh_direct *next_of_thread;
     /* guarded by the interpreter's mutex */
-    PyThreadState *thread_state; /* NULL once deleted */
+    PyThreadState *thread_state; /* NULL before its first use and once deleted */
     struct pyh_direct *next_of_interp;
 } pyh_direct;
 
@@ -80,20 +80,31 @@ static pyh_direct *new_entry(pyh_interp *interp)
 {
     pyh_direct *entry = calloc(1, sizeof *entry);
     pyh_activation *activation = entry != NULL ? pyh_activation_new(interp) : NULL;
-    PyThreadState *thread_state = activation != NULL ? PyThreadState_New(interp->python) : NULL;
-    if (thread_state == NULL) {
-        pyh_activation_unref(activation);
+    if (activation == NULL) {
         free(entry);
         return NULL;
     }
     entry->interp = pyh_interp_ref(interp);
     entry->activation = activation;
-    entry->thread_state = thread_state;
-    pyh_mutex_lock(&interp->mutex);
-    entry->next_of_interp = interp->direct;
-    interp->direct = entry;
-    pyh_mutex_unlock(&interp->mutex);
     return entry;
+}
+
+/* The entry's thread state, made at first use. NULL: no memory. Within a visit. */
+static PyThreadState *thread_state_of(pyh_direct *entry)
+{
+    pyh_interp *interp = entry->interp;
+    if (entry->thread_state == NULL) {
+        PyThreadState *thread_state = PyThreadState_New(interp->python);
+        if (thread_state == NULL) {
+            return NULL;
+        }
+        pyh_mutex_lock(&interp->mutex);
+        entry->thread_state = thread_state;
+        entry->next_of_interp = interp->direct;
+        interp->direct = entry;
+        pyh_mutex_unlock(&interp->mutex);
+    }
+    return entry->thread_state;
 }
 
 /* Drops this thread's entries for interpreters that have ended. */
@@ -138,21 +149,42 @@ static pyh_direct *find_entry(pyh_interp *interp)
     return entry;
 }
 
+typedef struct {
+    PyThreadState *thread_state;
+    pyh_activation *activation;
+} place;
+
+/* Where this thread runs code of the interpreter: a second thread state for a thread that has one there would take the
+ * interrupts meant for the first. The thread state is NULL for no memory. Within a visit. */
+static place find_place(pyh_interp *interp)
+{
+    PyThreadState *current = PyThreadState_GetUnchecked();
+    if (pyh_current_interp == interp) {
+        return (place){interp->thread_state, interp->activation};
+    }
+    pyh_direct *entry = find_entry(interp);
+    if (entry == NULL) {
+        return (place){NULL, NULL};
+    }
+    bool is_inside = current != NULL && PyThreadState_GetInterpreter(current) == interp->python;
+    return (place){is_inside ? current : thread_state_of(entry), entry->activation};
+}
+
 pyhost_status pyh_direct_call(pyh_interp *interp, size_t index, pyh_message *request, int64_t deadline_ns,
                               pyh_message **reply)
 {
     if (!pyh_interp_enter(interp)) {
         return PYHOST_CLOSED;
     }
-    pyh_direct *entry = find_entry(interp);
-    if (entry == NULL) {
+    place here = find_place(interp);
+    if (here.thread_state == NULL) {
         pyh_interp_leave(interp);
         return PYHOST_NO_MEMORY;
     }
     atomic_fetch_add_explicit(&interp->load, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
-    PyThreadState *outer = PyThreadState_Swap(entry->thread_state);
-    pyhost_status status = pyh_invoke(interp, entry->activation, index, request, deadline_ns, reply);
+    PyThreadState *outer = PyThreadState_Swap(here.thread_state);
+    pyhost_status status = pyh_invoke(interp, here.activation, index, request, deadline_ns, reply);
     PyThreadState_Swap(outer);
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);

@@ -48,9 +48,7 @@ class PluginProxy:
     def __getattr__(self, function: str) -> _core.Function:
         if function.startswith("__"):
             raise AttributeError(function)
-        found = self.__host.function(f"{self.__name}.{function}")
-        setattr(self, function, found)
-        return found
+        return self.__host.function(f"{self.__name}.{function}")
 
     def __repr__(self) -> str:
         return f"<pyhost plugin {self.__name!r}>"
@@ -70,7 +68,8 @@ class Host:
             raise ConfigurationError(
                 "tracemalloc is tracing, and crashes with sub-interpreters; run without -X tracemalloc"
             )
-        self._folder = Path(plugins) if plugins is not None else None
+        # Absolute, as any plugin can change the working folder of the process.
+        self._folder = Path(plugins).absolute() if plugins is not None else None
         if self._folder is not None:
             manifest.discover(self._folder)
         self._router = _core.Router()

@@ -146,6 +146,6 @@ class LoadedPlugin:
                 return PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)")
             case _ if detail is not None:
                 type_name, message, _, traceback_text = detail
-                return PluginLoadError(name, f"{type_name}: {message}", traceback_text)
+                return PluginLoadError(name, f"{type_name}: {message}" if message else type_name, traceback_text)
             case _:
                 return PluginLoadError(name, "CPython could not create another interpreter")

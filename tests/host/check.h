@@ -16,7 +16,7 @@
 static const char *check_running = "";
 
 __attribute__((noreturn, format(printf, 3, 4))) static inline void check_failed(const char *file, int line,
-                                                                                 const char *format, ...)
+                                                                                const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -66,7 +66,10 @@ typedef struct check_test {
     void (*run)(void);
 } check_test;
 
-#define CHECK_TEST(name) {#name, name}
+#define CHECK_TEST(name)                                                                                               \
+    {                                                                                                                  \
+#name, name                                                                                                    \
+    }
 #define CHECK_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static inline void check_run(const check_test *test)

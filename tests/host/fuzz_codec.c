@@ -29,6 +29,7 @@ static void require(bool condition, const char *what)
     }
 }
 
+/* clang-format off */
 static const char *const seeds[] = {
     "None", "True", "-3", "2**70", "-1.5", "float('nan')", "'text'", "'gr\\xfc\\ud800\\U0001f600'", "b'bytes'",
     "bytearray(b'more')", "[1, [2.5, ()], 'a']", "(1, (None,))", "{1, 2, 'a'}", "frozenset({1, frozenset()})",
@@ -37,6 +38,7 @@ static const char *const seeds[] = {
     "timezone(timedelta(hours=-1), 'name')", "memoryview(b'abcd')", "memoryview(bytes(8)).cast('d')",
     "memoryview(bytes(12)).cast('H', (2, 3))", "[memoryview(b'ab'), (memoryview(b''), memoryview(b'cd'))]",
 };
+/* clang-format on */
 
 static void write_seed(const char *folder, const char *kind, size_t index, const pyh_message *message, int flags)
 {
@@ -75,8 +77,8 @@ static void write_seeds(const char *folder)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    setenv("PYTHONMALLOC", "malloc", 1);  /* the address sanitizer then watches every object */
-    setenv("PYTHONHASHSEED", "0", 1); /* the same input goes the same way again */
+    setenv("PYTHONMALLOC", "malloc", 1); /* the address sanitizer then watches every object */
+    setenv("PYTHONHASHSEED", "0", 1);    /* the same input goes the same way again */
     embed_start();
     embed_run("from datetime import date, datetime, time, timedelta, timezone");
     codec = codec_make(true);

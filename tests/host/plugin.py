@@ -1,5 +1,7 @@
 """What the C tests call in the interpreters that they start; plugins.h has the same functions in the same order."""
 
+import _thread
+
 import pyhost
 
 calls = 0
@@ -38,6 +40,13 @@ def unsendable():
 def fail_at_stop():
     global fails_at_stop
     fails_at_stop = True
+
+
+@pyhost.export
+def leave_a_thread():
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    _thread.start_new_thread(lock.acquire, ())
 
 
 @pyhost.on_stop

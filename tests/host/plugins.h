@@ -5,6 +5,8 @@
 #ifndef PYH_TEST_PLUGINS_H
 #define PYH_TEST_PLUGINS_H
 
+#include <sched.h>
+
 #include "calls.h"
 #include "codecs.h"
 #include "core.h"
@@ -18,6 +20,7 @@ enum {
     PLUGIN_SPIN,
     PLUGIN_UNSENDABLE,
     PLUGIN_FAIL_AT_STOP,
+    PLUGIN_LEAVE_A_THREAD,
     PLUGIN_FUNCTIONS,
 };
 
@@ -84,6 +87,7 @@ static inline plugins plugins_make(size_t count)
         [PLUGIN_SPIN] = {.name = "spin", .deadline_ns = PYH_NEVER},
         [PLUGIN_UNSENDABLE] = {.name = "unsendable", .deadline_ns = PYH_NEVER},
         [PLUGIN_FAIL_AT_STOP] = {.name = "fail_at_stop", .deadline_ns = PYH_NEVER},
+        [PLUGIN_LEAVE_A_THREAD] = {.name = "leave_a_thread", .deadline_ns = PYH_NEVER},
     };
     plugins made = {.router = pyh_router_new(), .count = count};
     CHECK(count <= CHECK_COUNT(made.interps));
@@ -149,6 +153,35 @@ static inline uint64_t plugins_integer(pyh_message *reply)
     CHECK(tag != NULL && *tag == 'i');
     CHECK_STATUS(pyh_reader_varint(&reader, &value), PYHOST_OK);
     return value >> 1;
+}
+
+/* A call of the plugin's function; takes over the request. */
+static inline pyh_call *plugins_call(const plugins *made, size_t function, pyh_message *request)
+{
+    pyh_call *call = pyh_call_new(made->route, &made->route->functions[function], request);
+    CHECK(call != NULL);
+    return call;
+}
+
+/* Queues the call with the least loaded interpreter and waits for its answer. */
+static inline void plugins_run(const plugins *made, pyh_call *call)
+{
+    pyhost_status status;
+    while ((status = pyh_route_submit(made->route, call)) == PYHOST_FULL) {
+        sched_yield();
+    }
+    CHECK_STATUS(status, PYHOST_OK);
+    CHECK_STATUS(pyh_call_wait(call), PYHOST_OK);
+}
+
+/* Calls "add", and checks what it says. */
+static inline void plugins_add(const plugins *made, uint64_t left, uint64_t right)
+{
+    pyh_call *call = plugins_call(made, PLUGIN_ADD, plugins_request(2, left, right));
+    plugins_run(made, call);
+    CHECK_STATUS(call->status, PYHOST_OK);
+    CHECK_EQUAL(plugins_integer(call->reply), left + right);
+    pyh_call_unref(call);
 }
 
 /* Checks a message against a Python expression of its value. */

@@ -11,8 +11,8 @@ static pyhost_status encode(pyh_codec *codec, const char *expression, pyh_messag
     pyh_writer writer = {0};
     CHECK(total <= CHECK_COUNT(flat));
     for (size_t i = 0; i < total; i++) {
-        flat[i] = i < count ? PyTuple_GET_ITEM(positional, (Py_ssize_t)i)
-                            : PyList_GET_ITEM(values, (Py_ssize_t)(i - count));
+        flat[i] =
+            i < count ? PyTuple_GET_ITEM(positional, (Py_ssize_t)i) : PyList_GET_ITEM(values, (Py_ssize_t)(i - count));
     }
     pyhost_status status =
         pyh_codec_encode_arguments(codec, &writer, flat, count, PyTuple_GET_SIZE(names) > 0 ? names : NULL, failed);
@@ -36,8 +36,8 @@ static void check_arrives(pyh_codec *codec, const char *expression)
     CHECK_STATUS(pyh_codec_decode_arguments(codec, message, &arguments), PYHOST_OK);
     CHECK_EQUAL(failed, SIZE_MAX);
     PyObject *function = embed_eval("lambda *args, **kwargs: (args, kwargs)");
-    PyObject *pair = PyObject_Vectorcall(function, arguments.values,
-                                         arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET, arguments.keyword_names);
+    PyObject *pair = PyObject_Vectorcall(function, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                         arguments.keyword_names);
     embed_check_no_exception(expression);
     PyObject *expected = embed_eval(expression);
     CHECK_EQUAL(PyObject_RichCompareBool(pair, expected, Py_EQ), 1);
@@ -89,6 +89,7 @@ static void the_argument_at_fault_is_named(void)
     pyh_codec_clear(&codec);
 }
 
+/* clang-format off */
 #define BYTES(literal) {literal, sizeof literal - 1}
 
 static const struct {
@@ -109,10 +110,12 @@ static const struct {
     BYTES("\0\x01i\x02N"),            /* keywords that are none */
     BYTES("\0\x02s\x01" "aNb\x01" "bN"),
     BYTES("\0\x01s\x01" "a"),
+    BYTES("\0\x01?N"),
     BYTES("\x01\0NN"),                /* bytes left over */
     BYTES("\x09\0NNNNNNNNNN"),
     BYTES("\x01\x01Ns\x01" "aNN"),
 };
+/* clang-format on */
 
 static void malformed_bytes_are_refused(void)
 {

@@ -43,6 +43,7 @@ static const char setup[] =
     "        value = kind([value])\n"
     "    return value\n";
 
+/* clang-format off */
 static const char *const values[] = {
     "None", "True", "False", "0", "1", "-1", "63", "64", "-65", "2**63 - 1", "-2**63", "2**63", "-2**63 - 1", "2**64",
     "2**127", "-2**127", "-2**127 - 1", "10**1000", "-10**1000", "0.0", "-0.0", "1.5", "5e-324", "float('inf')",
@@ -61,6 +62,7 @@ static const char *const values[] = {
     "OrderedDict(b=1, a=2)", "defaultdict(list, {1: [2]})", "Colour.RED", "Stamp(2024, 1, 2)", "Text('text')",
     "[Image(bytearray(b'pixels')), memoryview(b'between'), Image(b''), 1]",
 };
+/* clang-format on */
 
 static void check_crosses(pyh_codec *codec, const char *expression)
 {
@@ -124,7 +126,8 @@ static void containers_that_change_meanwhile_are_refused(void)
 {
     pyh_codec codec = codec_make(false);
     static const char *const containers[] = {
-        "[Emptier(), 2]", "[1, Emptier()]", "{1: Emptier(), 2: 3}", "{Emptier(): 1, 2: 3}", "[Grower()]", "{1: Grower()}",
+        "[Emptier(), 2]",       "[1, Emptier()]", "{1: Emptier(), 2: 3}",
+        "{Emptier(): 1, 2: 3}", "[Grower()]",     "{1: Grower()}",
     };
     for (size_t i = 0; i < CHECK_COUNT(containers); i++) {
         char statement[64];

@@ -25,6 +25,7 @@ static bool decodes_bytes(pyh_codec *codec, const void *bytes, size_t size)
     return decoded;
 }
 
+/* clang-format off */
 #define BYTES(literal) {literal, sizeof literal - 1}
 
 static const struct {
@@ -77,6 +78,7 @@ static const struct {
     BYTES("mNN"),
     BYTES("p\0\x01N"),                  /* a pickle, for a plain codec */
 };
+/* clang-format on */
 
 static void malformed_bytes_are_refused(void)
 {
@@ -89,7 +91,21 @@ static void malformed_bytes_are_refused(void)
     pyh_codec_clear(&codec);
 }
 
+/* The pickle itself is trusted; what stands around it is not. */
+static void cut_pickles_are_refused(void)
+{
+    pyh_codec codec = codec_make(false);
+    CHECK(decodes_bytes(&codec, "p\0\2N.", 5));
+    CHECK(!decodes_bytes(&codec, "p", 1));
+    CHECK(!decodes_bytes(&codec, "p\x80", 2));
+    CHECK(!decodes_bytes(&codec, "p\0\3N.", 5));
+    CHECK(!decodes_bytes(&codec, "p\0\1N", 4));
+    CHECK(!decodes_bytes(&codec, "p\1\2N.", 5));
+    pyh_codec_clear(&codec);
+}
+
 /* What a whole value may be made of, one of each tag but pickle. */
+/* clang-format off */
 static const char *const values[] = {
     "None", "True", "False", "-300", "2**70", "1.5", "'text'", "'gr\\xfc\\xdfe'", "b'bytes'", "bytearray(b'more')",
     "[1, [2], ()]", "(1, 'a')", "{1}", "frozenset({1, 'a'})", "{'a': 1, (): {}}", "date(2024, 2, 29)",
@@ -97,6 +113,7 @@ static const char *const values[] = {
     "timedelta(days=-5, seconds=3)", "timezone(timedelta(hours=-1), 'name')", "memoryview(b'abcd').cast('H', (2,))",
     "[memoryview(b'ab'), memoryview(b'cd')]",
 };
+/* clang-format on */
 
 /* A message of the first `size` bytes and the same buffers. */
 static pyh_message *cut(const pyh_message *message, size_t size)
@@ -212,6 +229,7 @@ int main(int argc, char **argv)
 {
     static const check_test tests[] = {
         CHECK_TEST(malformed_bytes_are_refused),
+        CHECK_TEST(cut_pickles_are_refused),
         CHECK_TEST(no_part_of_a_message_is_one),
         CHECK_TEST(any_byte_may_be_wrong),
         CHECK_TEST(depth_is_bounded),

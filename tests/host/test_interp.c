@@ -108,9 +108,11 @@ static void abandoned_calls_are_given_up(void)
     CHECK_STATUS(calls[1]->status, PYHOST_CANCELLED);
     for (size_t i = 0; i < CHECK_COUNT(calls); i++) {
         CHECK_EQUAL(calls[i]->references, 1);
-        CHECK_STATUS(pyh_interp_submit(interp, calls[i]), PYHOST_CLOSED);
         pyh_call_unref(calls[i]);
     }
+    pyh_call *late = call_of(route);
+    CHECK_STATUS(pyh_interp_submit(interp, late), PYHOST_CLOSED);
+    pyh_call_unref(late);
     CHECK_EQUAL(pyh_interp_load(interp), 0);
     CHECK_EQUAL(interp->references, 1);
     pyh_interp_unref(interp);

@@ -1,4 +1,4 @@
-/* Tests of message: the writer and its limits, the reader, varints, and references. */
+/* Tests of message: the writer and its limits, the reader, and references (varints: test_varint.c). */
 #include "message.h"
 
 #include <stdlib.h>
@@ -120,7 +120,6 @@ static void reader_never_passes_the_end(void)
 {
     pyh_message *message = message_of("abcdef", 6);
     pyh_reader reader = pyh_reader_make(message);
-    uint64_t value = 0;
     CHECK_EQUAL(pyh_reader_left(&reader), 6);
     CHECK(memcmp(pyh_reader_bytes(&reader, 4), "abcd", 4) == 0);
     CHECK(pyh_reader_bytes(&reader, 3) == NULL);
@@ -129,70 +128,7 @@ static void reader_never_passes_the_end(void)
     CHECK(memcmp(pyh_reader_bytes(&reader, 2), "ef", 2) == 0);
     CHECK(pyh_reader_bytes(&reader, 0) != NULL);
     CHECK(pyh_reader_bytes(&reader, 1) == NULL);
-    CHECK_STATUS(pyh_reader_varint(&reader, &value), PYHOST_MALFORMED);
     pyh_message_unref(message);
-}
-
-static void check_varint(uint64_t value)
-{
-    pyh_writer writer = {0};
-    pyh_message *message = NULL;
-    uint64_t found = ~value;
-    pyh_writer_varint(&writer, value);
-    CHECK_STATUS(pyh_writer_finish(&writer, &message), PYHOST_OK);
-    pyh_reader reader = pyh_reader_make(message);
-    CHECK_STATUS(pyh_reader_varint(&reader, &found), PYHOST_OK);
-    CHECK_EQUAL(found, value);
-    CHECK_EQUAL(pyh_reader_left(&reader), 0);
-    pyh_message_unref(message);
-}
-
-static void varints_round_trip(void)
-{
-    check_varint(0);
-    for (unsigned bit = 0; bit < 64; bit++) {
-        uint64_t power = (uint64_t)1 << bit;
-        check_varint(power);
-        check_varint(power - 1);
-        check_varint(power | 1);
-    }
-    check_varint(UINT64_MAX);
-}
-
-typedef struct {
-    const char *bytes;
-    size_t size;
-    pyhost_status status;
-    uint64_t value;
-} varint_row;
-
-#define TEN_BYTES(last) "\xff\xff\xff\xff\xff\xff\xff\xff\xff" last
-
-static void varints_are_leb128(void)
-{
-    static const varint_row rows[] = {
-        {"\x00", 1, PYHOST_OK, 0},
-        {"\x7f", 1, PYHOST_OK, 127},
-        {"\x80\x01", 2, PYHOST_OK, 128},
-        {"\xac\x02", 2, PYHOST_OK, 300},
-        {"\x80\x00", 2, PYHOST_OK, 0}, /* longer than it need be, and no harm */
-        {TEN_BYTES("\x01"), 10, PYHOST_OK, UINT64_MAX},
-        {"", 0, PYHOST_MALFORMED, 0},
-        {"\x80", 1, PYHOST_MALFORMED, 0},
-        {"\xff\xff\xff", 3, PYHOST_MALFORMED, 0},
-        {TEN_BYTES("\x02"), 10, PYHOST_MALFORMED, 0},
-        {TEN_BYTES("\x7f"), 10, PYHOST_MALFORMED, 0},
-        {TEN_BYTES("\x80\x00"), 11, PYHOST_MALFORMED, 0},
-        {TEN_BYTES("\x81\x00"), 11, PYHOST_MALFORMED, 0},
-    };
-    for (size_t i = 0; i < CHECK_COUNT(rows); i++) {
-        pyh_message *message = message_of(rows[i].bytes, rows[i].size);
-        pyh_reader reader = pyh_reader_make(message);
-        uint64_t value = 0;
-        CHECK_STATUS(pyh_reader_varint(&reader, &value), rows[i].status);
-        CHECK_EQUAL(value, rows[i].value);
-        pyh_message_unref(message);
-    }
 }
 
 static void share(size_t index, void *shared)
@@ -231,8 +167,6 @@ int main(int argc, char **argv)
         CHECK_TEST(limits_are_kept_and_the_first_failure_sticks),
         CHECK_TEST(discarded_writers_are_empty),
         CHECK_TEST(reader_never_passes_the_end),
-        CHECK_TEST(varints_round_trip),
-        CHECK_TEST(varints_are_leb128),
         CHECK_TEST(references_are_counted_across_threads),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);

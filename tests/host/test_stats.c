@@ -80,9 +80,9 @@ typedef struct {
 static void outcomes_have_their_counters(void)
 {
     static const row rows[] = {
-        {PYHOST_OK, 1, 0, 0, 0},          {PYHOST_RAISED, 0, 1, 0, 0},  {PYHOST_BAD_ARGUMENTS, 0, 1, 0, 0},
-        {PYHOST_BAD_RESULT, 0, 1, 0, 0},  {PYHOST_TIMEOUT, 0, 0, 1, 0}, {PYHOST_CANCELLED, 0, 0, 1, 0},
-        {PYHOST_FULL, 0, 0, 0, 1},        {PYHOST_CLOSED, 0, 0, 0, 0},
+        {PYHOST_OK, 1, 0, 0, 0},         {PYHOST_RAISED, 0, 1, 0, 0},  {PYHOST_BAD_ARGUMENTS, 0, 1, 0, 0},
+        {PYHOST_BAD_RESULT, 0, 1, 0, 0}, {PYHOST_TIMEOUT, 0, 0, 1, 0}, {PYHOST_CANCELLED, 0, 0, 1, 0},
+        {PYHOST_FULL, 0, 0, 0, 1},       {PYHOST_CLOSED, 0, 0, 0, 0},
     };
     for (size_t i = 0; i < CHECK_COUNT(rows); i++) {
         pyh_stats stats = {0};

@@ -502,7 +502,7 @@ class TestFutures:
         waiting = [host.submit("shapes.note", index) for index in range(10)]
         assert all(future.cancel() for future in waiting[::2])
         barrier.open()
-        done, not_done = wait(waiting, PATIENCE)
+        _done, not_done = wait(waiting, PATIENCE)
         assert not not_done
         assert all(future.cancelled() for future in waiting[::2])
         with pytest.raises(CancelledError):

@@ -151,7 +151,8 @@ class TestThreads:
         results = []
         for _ in range(20):
             threads = [
-                threading.Thread(target=lambda: results.append(host.call("direct.direct_identity", 1))) for _ in range(10)
+                threading.Thread(target=lambda: results.append(host.call("direct.direct_identity", 1)))
+                for _ in range(10)
             ]
             for thread in threads:
                 thread.start()

@@ -60,7 +60,7 @@ def toml_value(value: Any) -> str:
 def touch_with(file: Path, text: str) -> Path:
     """Write the text and give the file a modification time that no earlier write had."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8", errors="surrogatepass")
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
     second = next(_seconds)
     os.utime(file, (second, second))
     return file

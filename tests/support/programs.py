@@ -29,6 +29,14 @@ maker = HostMaker(Path(sys.argv[1]))
 """
 
 
+def _environment() -> dict[str, str]:
+    """The environment with this folder to import from, and without what makes Python other than users have it."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+        "PYTHONPATH": _TESTS,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a program ended."""
@@ -48,7 +56,7 @@ class Program:
         script.write_text(_HEAD + textwrap.dedent(code), encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, *options, str(script), str(folder / "plugins")],
-            env={**os.environ, "PYTHONPATH": _TESTS},
+            env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

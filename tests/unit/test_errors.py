@@ -16,7 +16,7 @@ from pyhost import errors
 from pyhost.errors import build
 
 HEADER = Path(__file__).parents[2] / "host" / "pyhost.h"
-STATUSES = {name: message for name, message in re.findall(r'X\((\w+), \d+, "([^"]+)"\)', HEADER.read_text())}
+STATUSES = dict(re.findall(r'X\((\w+), \d+, "([^"]+)"\)', HEADER.read_text()))
 
 # Every status that a call can end with, and its exception; a status without one of its own has the general one.
 CLASSES = {

@@ -1,0 +1,77 @@
+/* Tests of interrupting: a call past its deadline, or of an interpreter that is given up, does not run on. */
+#include "plugins.h"
+
+enum { SOON_NS = 20 * 1000 * 1000 };
+
+/* The caller has its answer in time, and the function does not run on: the next call is answered, too. */
+static void runaways_are_interrupted(void)
+{
+    plugins made = plugins_make(1);
+    for (int i = 0; i < 3; i++) {
+        pyh_call *call = plugins_call(&made, PLUGIN_SPIN, plugins_request(0, 0, 0));
+        call->deadline_ns = pyh_deadline_after(SOON_NS);
+        plugins_run(&made, call);
+        CHECK_STATUS(call->status, PYHOST_TIMEOUT);
+        pyh_call_unref(call);
+        plugins_add(&made, 1, 2);
+    }
+    plugins_clear(&made);
+}
+
+/* A call of a function that never returns, which the first interpreter runs now. */
+static pyh_call *start_spinning(const plugins *made)
+{
+    pyh_call *call = plugins_call(made, PLUGIN_SPIN, plugins_request(0, 0, 0));
+    CHECK_STATUS(pyh_interp_submit(made->interps[0], call), PYHOST_OK);
+    while (atomic_load(&made->interps[0]->running) == 0) {
+        sched_yield();
+    }
+    return call;
+}
+
+static void abandoned_interpreters_give_up_what_they_run(void)
+{
+    plugins made = plugins_make(1);
+    pyh_call *running = start_spinning(&made);
+    pyh_call *waiting = plugins_call(&made, PLUGIN_ADD, plugins_request(2, 1, 2));
+    CHECK_STATUS(pyh_route_submit(made.route, waiting), PYHOST_OK);
+    pyh_interp_abandon(made.interps[0]);
+    CHECK_STATUS(pyh_call_wait(waiting), PYHOST_OK);
+    CHECK_STATUS(waiting->status, PYHOST_CANCELLED);
+    CHECK_STATUS(pyh_call_wait(running), PYHOST_OK);
+    CHECK_STATUS(running->status, PYHOST_CANCELLED);
+    pyh_call_unref(waiting);
+    pyh_call_unref(running);
+    plugins_clear(&made);
+}
+
+/* Given up while it waits behind another one: its function never runs. */
+static void answered_calls_are_not_run(void)
+{
+    plugins made = plugins_make(1);
+    pyh_call *running = start_spinning(&made);
+    pyh_call *given_up = plugins_call(&made, PLUGIN_COUNT, plugins_request(0, 0, 0));
+    CHECK_STATUS(pyh_route_submit(made.route, given_up), PYHOST_OK);
+    CHECK(pyh_call_answer(given_up, PYHOST_CANCELLED, NULL));
+    pyh_activation_expire(made.interps[0]->activation);
+    pyh_call *first = plugins_call(&made, PLUGIN_COUNT, plugins_request(0, 0, 0));
+    plugins_run(&made, first);
+    CHECK_EQUAL(plugins_integer(first->reply), 1);
+    pyh_call_unref(first);
+    CHECK_STATUS(pyh_call_wait(running), PYHOST_OK);
+    CHECK_STATUS(running->status, PYHOST_TIMEOUT);
+    pyh_call_unref(running);
+    pyh_call_unref(given_up);
+    plugins_clear(&made);
+}
+
+int main(int argc, char **argv)
+{
+    static const check_test tests[] = {
+        CHECK_TEST(runaways_are_interrupted),
+        CHECK_TEST(abandoned_interpreters_give_up_what_they_run),
+        CHECK_TEST(answered_calls_are_not_run),
+    };
+    plugins_begin();
+    return plugins_end(check_main(tests, CHECK_COUNT(tests), argc, argv));
+}

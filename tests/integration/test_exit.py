@@ -1,0 +1,340 @@
+"""How a process with plugins ends: its exit code, and that it does. Each program has a process of its own."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from support.programs import Program
+
+from pyhost.host import EXIT_LOST
+
+# (the program, its exit code, what it prints, what it says on standard error)
+PROGRAMS = {
+    "closed": (
+        """
+        host = maker.start(plugin=COMMON)
+        print(host.call("plugin.identity", 1))
+        host.close()
+        """,
+        0,
+        "1\n",
+        "",
+    ),
+    "not closed": (
+        """
+        host = maker.start(plugin=COMMON)
+        print(host.call("plugin.identity", 1))
+        """,
+        0,
+        "1\n",
+        "",
+    ),
+    "not closed, and forgotten": (
+        """
+        print(maker.start(plugin=COMMON).call("plugin.identity", 1))
+        del maker
+        """,
+        0,
+        "1\n",
+        "",
+    ),
+    "several that are not closed": (
+        """
+        hosts = [maker.start(plugin=COMMON) for _ in range(3)]
+        print([host.call("plugin.identity", 1) for host in hosts])
+        """,
+        0,
+        "[1, 1, 1]\n",
+        "",
+    ),
+    "not started": (
+        """
+        host = pyhost.Host()
+        """,
+        0,
+        "",
+        "",
+    ),
+    "not closed after calls of every kind": (
+        """
+        import asyncio, itertools
+        host = maker.start(plugin=COMMON + "\\n@pyhost.export(direct=True)\\ndef direct(): return 2\\n")
+        print(host.submit("plugin.identity", 1).result(), host.call("plugin.direct"))
+        print(asyncio.run(host.acall("plugin.identity", 3)))
+        results = host.map("plugin.identity", itertools.count())
+        print(next(results))
+        """,
+        0,
+        "1 2\n3\n0\n",
+        "",
+    ),
+    "not closed, with an exit code": (
+        """
+        host = maker.start(plugin=COMMON)
+        sys.exit(7)
+        """,
+        7,
+        "",
+        "",
+    ),
+    "not closed, with an exception": (
+        """
+        host = maker.start(plugin=COMMON)
+        raise LookupError("the end")
+        """,
+        1,
+        "",
+        "LookupError: the end",
+    ),
+    "a failed plugin": (
+        """
+        host = maker.start(plugin="raise LookupError('no wares')")
+        print(host.status("plugin").state)
+        """,
+        0,
+        "failed\n",
+        "",
+    ),
+    "a broken change": (
+        """
+        host = maker.start(plugin=COMMON)
+        maker.write("plugin", "import asyncio, json\\nraise LookupError('no wares')", interpreters=3)
+        print(host.rescan().failed)
+        """,
+        0,
+        "('plugin',)\n",
+        "",
+    ),
+    "a host in a thread": (
+        """
+        import threading
+        def run():
+            host = maker.start(plugin=COMMON)
+            print(host.call("plugin.identity", 1))
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        """,
+        0,
+        "1\n",
+        "",
+    ),
+    "threads that call till the end": (
+        """
+        import threading
+        host = maker.start(plugin=COMMON + "\\n@pyhost.export(direct=True)\\ndef direct(): return 2\\n")
+        started = threading.Barrier(5)
+        def run(name):
+            host.call(name)
+            started.wait()
+            try:
+                while True:
+                    host.call(name)
+            except pyhost.CallError as error:
+                pass
+        for name in ("plugin.direct", "plugin.tell") * 2:
+            threading.Thread(target=run, args=[name], daemon=True).start()
+        started.wait()
+        """.replace('"\\n@pyhost.export(', '"\\n@pyhost.export\\ndef tell(): return 1\\n@pyhost.export('),
+        0,
+        "",
+        "",
+    ),
+    "a busy plugin": (
+        """
+        host = maker.start(plugin="import pyhost\\n@pyhost.export\\ndef spin():\\n    while True: pass\\n")
+        spinning = host.submit("plugin.spin")
+        while not host.status("plugin").interpreters[0].running:
+            pass
+        host.close(grace=0.05)
+        print(type(spinning.exception()).__name__)
+        """,
+        0,
+        "CallCancelledError\n",
+        "",
+    ),
+    "a busy on_stop": (
+        """
+        host = maker.start(plugin="import pyhost\\n@pyhost.on_stop\\ndef spin():\\n    while True: pass\\n")
+        """,
+        0,
+        "",
+        "DeadlineInterrupt",
+    ),
+    "a plugin that sleeps outside Python": (
+        """
+        barrier = Barrier()
+        host = maker.start(plugin=COMMON)
+        holding = host.submit("plugin.hold", barrier.keys)
+        barrier.wait_arrived()
+        host.close(grace=0.05)
+        print(type(holding.exception()).__name__, _core.lost_count())
+        """,
+        EXIT_LOST,
+        "CallCancelledError 1\n",
+        f"1 interpreter(s) did not end; the process ends without them, exit code {EXIT_LOST}",
+    ),
+    "a plugin's thread that never ends": (
+        """
+        host = maker.start(plugin=COMMON + '''
+        import threading
+        @pyhost.export
+        def start(barrier):
+            threading.Thread(target=hold, args=[barrier]).start()
+        '''.replace("        ", ""))
+        """.replace(
+            "threading.Thread(target=hold, args=[barrier]).start()",
+            "    threading.Thread(target=hold, args=[barrier]).start()",
+        )
+        + """
+        barrier = Barrier()
+        host.call("plugin.start", barrier.keys)
+        barrier.wait_arrived()
+        host.close(grace=0.05)
+        print(_core.lost_count())
+        """,
+        EXIT_LOST,
+        "1\n",
+        f"exit code {EXIT_LOST}",
+    ),
+    "a plugin's thread that threading does not know": (
+        """
+        host = maker.start(plugin=COMMON + '''
+        import _thread
+        @pyhost.export
+        def start(barrier):
+            _thread.start_new_thread(hold, (barrier,))
+        '''.replace("        ", "").replace("_thread.start", "    _thread.start"))
+        barrier = Barrier()
+        host.call("plugin.start", barrier.keys)
+        barrier.wait_arrived()
+        host.close(grace=0.05)
+        print(_core.lost_count())
+        """,
+        EXIT_LOST,
+        "1\n",
+        f"exit code {EXIT_LOST}",
+    ),
+    "what has come back is not lost": (
+        """
+        import threading
+        barrier = Barrier()
+        host = maker.start(plugin=COMMON)
+        host.submit("plugin.hold", barrier.keys)
+        barrier.wait_arrived()
+        host.close(grace=0.05)
+        print(_core.lost_count())
+        barrier.open()
+        while _core.lost_count():
+            pass
+        """,
+        0,
+        "1\n",
+        "",
+    ),
+    "a plugin that exits": (
+        """
+        host = maker.start(plugin="import os, sys\\nimport pyhost\\n@pyhost.export\\ndef leave(): sys.exit(9)\\n")
+        try:
+            host.call("plugin.leave")
+        except pyhost.PluginError as error:
+            print(error.type_name)
+        """,
+        0,
+        "SystemExit\n",
+        "",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """All programs, started together: most of them only wait."""
+    folder = tmp_path_factory.mktemp("programs")
+    programs = {name: Program(folder / f"{index}", code) for index, (name, (code, *_)) in enumerate(PROGRAMS.items())}
+    yield {name: program.finish() for name, program in programs.items()}
+    for program in programs.values():
+        program.kill()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_ends(outcomes, name):
+    _, code, output, errors = PROGRAMS[name]
+    outcome = outcomes[name]
+    assert (outcome.code, outcome.output) == (code, output), outcome.errors
+    assert errors in outcome.errors
+    assert outcome.errors == "" or errors
+
+
+def test_x_tracemalloc_is_refused(run_program):
+    outcome = run_program("pyhost.Host()", "-X", "tracemalloc")
+    assert outcome.code == 1
+    assert "ConfigurationError: tracemalloc is tracing, and crashes with sub-interpreters" in outcome.errors
+    assert "run without -X tracemalloc" in outcome.errors
+
+
+class TestSigint:
+    def test_interrupts_a_call_that_waits(self, start_program):
+        program = start_program("""
+            barrier = Barrier()
+            host = maker.start(plugin=COMMON)
+            try:
+                print("calling", flush=True)
+                host.call("plugin.hold", barrier.keys)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            barrier.wait_arrived()
+            barrier.open()
+            print(host.call("plugin.identity", "serves again"))
+            maker.close()
+        """)
+        assert program.output.readline() == "calling\n"
+        # From here on the signal may come before, in or after the wait: each raises KeyboardInterrupt in the call.
+        program.process.send_signal(signal.SIGINT)
+        outcome = program.finish()
+        assert (outcome.code, outcome.output) == (0, "interrupted\nserves again\n"), outcome.errors
+
+    @pytest.mark.parametrize(
+        "wait",
+        [
+            "host.submit('plugin.hold', barrier.keys).result()",
+            "list(host.map('plugin.hold', [barrier.keys]))",
+            "asyncio.run(host.acall('plugin.hold', barrier.keys))",
+            "host.close(grace=60)",
+        ],
+    )
+    def test_interrupts_every_way_of_waiting(self, start_program, wait):
+        program = start_program(f"""
+            import asyncio
+            barrier = Barrier()
+            host = maker.start(plugin=COMMON)
+            if "close" in {wait!r}:
+                host.submit("plugin.hold", barrier.keys)
+            try:
+                print("waiting", flush=True)
+                {wait}
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            barrier.open()
+            maker.close()
+        """)
+        assert program.output.readline() == "waiting\n"
+        program.process.send_signal(signal.SIGINT)
+        outcome = program.finish()
+        assert (outcome.code, outcome.output) == (0, "interrupted\n"), outcome.errors
+
+    def test_that_nobody_catches_ends_the_program_as_it_ends_any(self, start_program):
+        program = start_program("""
+            barrier = Barrier()
+            host = maker.start(plugin=COMMON)
+            barrier.open()
+            print("calling", flush=True)
+            while True:
+                host.call("plugin.identity", 1)
+        """)
+        assert program.output.readline() == "calling\n"
+        program.process.send_signal(signal.SIGINT)
+        outcome = program.finish()
+        assert outcome.code == -signal.SIGINT
+        assert outcome.errors.endswith("KeyboardInterrupt\n")
