@@ -28,6 +28,7 @@ typedef struct {
     size_t first;
     size_t count;
     size_t window;
+    size_t window_limit;
     /* being filled; for the interpreters of `route` */
     pyh_route *route; /* owned */
     batch *batches;
@@ -84,6 +85,17 @@ static void abandon(Map *self)
     self->route = pyh_route_unref(self->route);
 }
 
+/* A quarter of the inboxes: a map leaves room for other callers. */
+static size_t window_limit(const pyh_route *route)
+{
+    size_t limit = 0;
+    for (size_t i = 0; i < route->interp_count; i++) {
+        limit += route->interps[i]->inbox.capacity / 4;
+    }
+    limit = limit > 0 ? limit : 1;
+    return limit < WINDOW_LIMIT ? limit : WINDOW_LIMIT;
+}
+
 /* Takes the current route, keeping the batches when it is the one that we have. Raises. */
 static int take_route(Map *self, pyh_core *core, pyh_function **found)
 {
@@ -116,10 +128,9 @@ static int take_route(Map *self, pyh_core *core, pyh_function **found)
     self->batches = batches;
     self->batched = 0;
     self->route = route;
-    if (self->window == 0) {
-        self->window = FIRST_WINDOW_EACH * route->interp_count;
-        self->window = self->window < WINDOW_LIMIT ? self->window : WINDOW_LIMIT;
-    }
+    self->window_limit = window_limit(route);
+    size_t window = self->window > 0 ? self->window : FIRST_WINDOW_EACH * route->interp_count;
+    self->window = window < self->window_limit ? window : self->window_limit;
     return 0;
 }
 
@@ -278,16 +289,17 @@ static int wait_for_first(Map *self)
     while (!pyh_call_is_answered(first)) {
         bool unsent = self->batched > 0;
         Py_BEGIN_ALLOW_THREADS
-        pyh_event_wait(&middle->answered, pyh_deadline_after(MIDDLE_WAIT_NS));
-        pyh_event_wait(&first->answered, unsent ? pyh_deadline_after(FULL_PAUSE_NS) : PYH_NEVER);
+        if (pyh_event_wait(&middle->answered, pyh_deadline_after(MIDDLE_WAIT_NS)) != PYHOST_INTERRUPTED) {
+            pyh_event_wait(&first->answered, unsent ? pyh_deadline_after(FULL_PAUSE_NS) : PYH_NEVER);
+        }
         Py_END_ALLOW_THREADS
         if (PyErr_CheckSignals() < 0) {
             return -1;
         }
         send_all(self);
     }
-    if (self->window < WINDOW_LIMIT && pyh_now_ns() - started_ns < FAST_NS) {
-        self->window = self->window * 2 < WINDOW_LIMIT ? self->window * 2 : WINDOW_LIMIT;
+    if (pyh_now_ns() - started_ns < FAST_NS) {
+        self->window = self->window * 2 < self->window_limit ? self->window * 2 : self->window_limit;
     }
     return 0;
 }

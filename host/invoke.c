@@ -62,5 +62,10 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t 
         pyh_arguments_clear(&arguments);
     }
     pyh_activation_end(activation, outer);
+    if (status == PYHOST_RAISED && pyh_now_ns() >= deadline_ns) {
+        /* Most often this says that an inner call had no answer by the same deadline. */
+        *reply = pyh_message_unref(*reply);
+        status = PYHOST_TIMEOUT;
+    }
     return status;
 }

@@ -142,11 +142,11 @@ static void stop_plugin(pyh_interp *interp)
     atomic_store(&interp->stopping, true);
     pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(interp->stop_limit_ns));
     PyObject *none = PyObject_CallMethod(interp->guest, "stop", "d", (double)interp->stop_limit_ns / 1e9);
+    pyh_activation_end(interp->activation, outer); /* an interrupt would cut the description short, too */
     if (none == NULL) {
         interp->stop_reply = pyh_failure_take(interp, PYHOST_RAISED);
     }
     Py_XDECREF(none);
-    pyh_activation_end(interp->activation, outer);
 }
 
 static bool other_threads_left(pyh_interp *interp)

@@ -238,6 +238,8 @@ class Host:
         loading = [LoadedPlugin(item, self._router) for item in manifests]
         failed = set()
         for plugin in loading:
+            if plugin.manifest.name in self._plugins:
+                manifest.forget_bytecode(plugin.manifest)
             plugin.begin()
         for plugin in loading:
             name = plugin.manifest.name

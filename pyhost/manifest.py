@@ -10,8 +10,11 @@ import keyword
 import re
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from importlib.util import cache_from_source
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
@@ -22,7 +25,6 @@ from pyhost.quantities import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MANIFEST_NAME = "plugin.toml"
 NAME_ALLOWED = "up to 100 letters, digits, _ and -, starting with a letter or _"
@@ -213,6 +215,19 @@ def fingerprint(manifest: Manifest) -> str:
         if stat.S_ISREG(status.st_mode):
             digest.update(f"{str(file)!a} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def forget_bytecode(manifest: Manifest) -> None:
+    """Remove the plugin's cached bytecode, so that its next import reads the source.
+
+    Python tells bytecode that is out of date by the source's size and its time in whole seconds: after two changes
+    within one second it would run the code before the last.
+    """
+    files = [manifest.source] if manifest.folder is None else _code_files(manifest.folder)
+    for file in files:
+        if file.suffix == ".py":
+            with suppress(OSError):
+                Path(cache_from_source(str(file))).unlink(missing_ok=True)
 
 
 def _code_files(folder: Path) -> Iterator[Path]:

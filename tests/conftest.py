@@ -85,8 +85,8 @@ def start_program(tmp_path):
     """Starts programs, each in a folder of its own."""
     programs = []
 
-    def start(code, *options):
-        programs.append(Program(tmp_path / f"program-{len(programs)}", code, options))
+    def start(code, options=(), **names):
+        programs.append(Program(tmp_path / f"program-{len(programs)}", code, options, **names))
         return programs[-1]
 
     yield start
@@ -98,7 +98,7 @@ def start_program(tmp_path):
 def run_program(start_program):
     """Runs a program to its end; its outcome."""
 
-    def run(code, *options):
-        return start_program(code, *options).finish()
+    def run(code, options=(), **names):
+        return start_program(code, options, **names).finish()
 
     return run

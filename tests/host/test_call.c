@@ -4,7 +4,7 @@
 #include "calls.h"
 #include "threads.h"
 
-enum { ANSWERERS = 4, ROUNDS = 500, CHAIN = 200000 };
+enum { ANSWERERS = 3, ROUNDS = 2000, CHAIN = 200000 };
 
 static uint64_t answers_counted(const pyh_route *route)
 {
@@ -61,6 +61,7 @@ static void begun_once_and_not_after_an_answer(void)
 typedef struct {
     pyh_call *calls[ROUNDS];
     atomic_uint wins[ROUNDS];
+    threads_meeting meeting;
 } race;
 
 /* Index 0 waits; the others answer, each with a reply that says who it was. */
@@ -69,6 +70,7 @@ static void answer_or_wait(size_t index, void *shared)
     race *self = shared;
     for (size_t i = 0; i < ROUNDS; i++) {
         pyh_call *call = self->calls[i];
+        threads_meet(&self->meeting, 1 + ANSWERERS);
         if (index > 0) {
             pyhost_status status = index == 1 ? PYHOST_RAISED : PYHOST_OK;
             atomic_fetch_add(&self->wins[i], pyh_call_answer(call, status, message_with((unsigned char)index)));

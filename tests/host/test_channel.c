@@ -114,6 +114,39 @@ static void closing_wakes_every_receiver(void)
     }
 }
 
+static void send_batch_or_receive_one(size_t index, void *shared)
+{
+    pyh_channel *channel = shared;
+    void *items[RECEIVERS], *item;
+    size_t waiting = 0, sent;
+    if (index > 0) {
+        CHECK_STATUS(pyh_channel_receive(channel, PYH_NEVER, &item), PYHOST_OK);
+        return;
+    }
+    while (waiting < RECEIVERS) {
+        sched_yield();
+        pyh_mutex_lock(&channel->mutex);
+        waiting = channel->waiting;
+        pyh_mutex_unlock(&channel->mutex);
+    }
+    for (size_t i = 0; i < RECEIVERS; i++) {
+        items[i] = item_of(0, i);
+    }
+    CHECK_STATUS(pyh_channel_send(channel, items, RECEIVERS, &sent), PYHOST_OK);
+}
+
+/* Every receiver sleeps when the items come, all in one batch. */
+static void batches_wake_a_receiver_for_each_item(void)
+{
+    for (int round = 0; round < 50; round++) {
+        pyh_channel channel = {0};
+        CHECK_STATUS(pyh_channel_init(&channel, RECEIVERS), PYHOST_OK);
+        threads_run(1 + RECEIVERS, send_batch_or_receive_one, &channel);
+        CHECK_EQUAL(pyh_channel_depth(&channel), 0);
+        pyh_channel_deinit(&channel);
+    }
+}
+
 static bool is_notified(pyh_notifier *notifier)
 {
     bool notified = pyh_notifier_wait(notifier, pyh_now_ns() - 1) == PYHOST_OK;
@@ -237,6 +270,7 @@ int main(int argc, char **argv)
         CHECK_TEST(receiving_from_an_empty_one_times_out),
         CHECK_TEST(closed_channels_give_what_they_accepted),
         CHECK_TEST(closing_wakes_every_receiver),
+        CHECK_TEST(batches_wake_a_receiver_for_each_item),
         CHECK_TEST(notifier_tells_of_the_first_item_and_of_the_end),
         CHECK_TEST(new_notifiers_learn_of_what_is_there),
         CHECK_TEST(every_item_arrives_exactly_once),

@@ -89,10 +89,19 @@ static void calls_keep_their_queue(void)
 typedef struct {
     pyh_route *route;
     pyh_completions *completions;
-    size_t next_of[PUSHERS]; /* the consumer's: what it expects of each pusher */
+    atomic_size_t taken_of[PUSHERS]; /* how many calls of each pusher the consumer has had */
 } traffic;
 
-/* A call's token: 1 + pusher * CALLS_EACH + number. */
+/* Lets some time pass, a little more or less each time. */
+static void vary(size_t number)
+{
+    for (size_t i = 0; i < number % 200; i++) {
+        pyh_now_ns();
+    }
+}
+
+/* A call's token: 1 + pusher * CALLS_EACH + number. The odd pushers push two at a time and wait for the consumer: the
+ * second one then often comes while it drains. */
 static void push_calls(traffic *self, size_t pusher)
 {
     for (size_t i = 0; i < CALLS_EACH; i++) {
@@ -100,6 +109,12 @@ static void push_calls(traffic *self, size_t pusher)
         pyh_call *call = call_into(self->completions, self->route, token);
         CHECK(pyh_call_answer(call, PYHOST_OK, NULL));
         pyh_call_unref(call);
+        if (pusher % 2 == 1 && i % 2 == 0) {
+            vary(i / 2);
+        }
+        while (pusher % 2 == 1 && i % 2 == 1 && atomic_load(&self->taken_of[pusher]) <= i) {
+            sched_yield();
+        }
     }
 }
 
@@ -113,7 +128,7 @@ static void drain_calls(traffic *self)
         while (call != NULL) {
             pyh_call *next = call->next;
             size_t number = (size_t)(uintptr_t)call->token - 1;
-            CHECK_EQUAL(number % CALLS_EACH, self->next_of[number / CALLS_EACH]++);
+            CHECK_EQUAL(number % CALLS_EACH, atomic_fetch_add(&self->taken_of[number / CALLS_EACH], 1));
             CHECK(pyh_call_is_answered(call));
             CHECK_STATUS(call->status, PYHOST_OK);
             pyh_call_unref(call);

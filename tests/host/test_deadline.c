@@ -15,6 +15,7 @@ static uint64_t answers_counted(const pyh_route *route)
 typedef struct {
     pyh_call *calls[ROUNDS];
     atomic_uint wins[ROUNDS];
+    threads_meeting meeting;
 } race;
 
 static void waiting_ends_at_the_deadline(void)
@@ -38,6 +39,7 @@ static void answer_or_time_out(size_t index, void *shared)
     race *self = shared;
     for (size_t i = 0; i < ROUNDS; i++) {
         pyh_call *call = self->calls[i];
+        threads_meet(&self->meeting, 2);
         if (index == 1) {
             atomic_store(&self->wins[i], pyh_call_answer(call, PYHOST_OK, message_with('a')));
         } else {
@@ -118,6 +120,7 @@ static void arm_or_answer(size_t index, void *shared)
 {
     race *self = shared;
     for (size_t i = 0; i < ROUNDS; i++) {
+        threads_meet(&self->meeting, 2);
         if (index == 0) {
             pyh_call_arm(self->calls[i], pyh_now_ns() + (int64_t)(i % 20) * 1000);
         } else {

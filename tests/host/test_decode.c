@@ -54,6 +54,19 @@ static const struct {
     BYTES("Z\x02NS\0"),
     BYTES("d\x01" "d\0N"),
     BYTES("S\x02Nl\x01?"),
+    BYTES("d\x01" "b\x02xy?"),         /* what was read before the fault must be freed */
+    BYTES("d\x01l\0b\x02xy"),
+    BYTES("l\x02" "b\x02xy?"),
+    BYTES("t\x02" "b\x02xy?"),
+    BYTES("S\x02" "b\x02xy?"),
+    BYTES("Z\x02" "b\x02xy?"),
+    BYTES("h\0\0\0\0\0\0\0" "b\x02xy"),
+    BYTES("c\xe8\x07\x01\x01\0\0\0\0\0\0\0" "b\x02xy"),
+    BYTES("zb\x02xy"),
+    BYTES("zt\x01" "b\x02xy"),
+    BYTES("mb\x02xy?"),
+    BYTES("mb\x02xyb\x02xy"),
+    BYTES("ms\x02xyt\x01" "b\x02xy"),
     BYTES("D\xe8\x07\x02\x1e"),         /* 30 February */
     BYTES("D\0\0\x01\x01"),             /* year 0 */
     BYTES("D\xe8\x07\x02"),

@@ -97,6 +97,35 @@ static void disarmed_timers_do_not_fire(void)
     }
 }
 
+/* Taking one out of the middle moves another, up as well as down: many heaps, to meet all cases. */
+static void any_timers_disarmed_leave_the_others_in_order(void)
+{
+    static noted timers[TIMERS];
+    uint32_t random = 1;
+    for (int round = 0; round < REPEATS; round++) {
+        const noted *by_turn[TIMERS + 1] = {NULL};
+        int left = 0;
+        gate closed;
+        gate_close(&closed);
+        for (size_t i = 0; i < TIMERS; i++) {
+            random = random * 1664525 + 1013904223;
+            timers[i] = (noted){.timer = {.fire = note_turn}};
+            CHECK(pyh_watchdog_arm(&timers[i].timer, 1 + (random >> 8)));
+        }
+        for (size_t i = 0; i < TIMERS; i += 2) {
+            CHECK(pyh_watchdog_disarm(&timers[i].timer));
+        }
+        open_and_wait(&closed);
+        for (size_t i = 1; i < TIMERS; i += 2) {
+            by_turn[timers[i].turn] = &timers[i];
+        }
+        for (; left < TIMERS / 2; left++) {
+            CHECK(by_turn[left + 1] != NULL);
+            CHECK(left == 0 || by_turn[left]->timer.at_ns <= by_turn[left + 1]->timer.at_ns);
+        }
+    }
+}
+
 static void arming_again_only_brings_it_forward(void)
 {
     noted timers[4];
@@ -200,6 +229,7 @@ int main(int argc, char **argv)
     static const check_test tests[] = {
         CHECK_TEST(timers_fire_in_the_order_of_their_times),
         CHECK_TEST(disarmed_timers_do_not_fire),
+        CHECK_TEST(any_timers_disarmed_leave_the_others_in_order),
         CHECK_TEST(arming_again_only_brings_it_forward),
         CHECK_TEST(bringing_it_forward_wakes_the_watchdog),
         CHECK_TEST(timers_do_not_fire_early),

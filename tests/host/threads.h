@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "check.h"
 
@@ -40,6 +41,19 @@ static inline void threads_run(size_t count, threads_function *run, void *shared
         CHECK_EQUAL(pthread_join(threads[i].thread, NULL), 0);
     }
     pthread_barrier_destroy(&barrier);
+}
+
+/* Where count threads meet again and again, so that each round of theirs is a race. Zeroed memory is a new one. */
+typedef struct threads_meeting {
+    atomic_size_t arrived;
+} threads_meeting;
+
+static inline void threads_meet(threads_meeting *meeting, size_t count)
+{
+    size_t ticket = atomic_fetch_add(&meeting->arrived, 1);
+    while (atomic_load(&meeting->arrived) < (ticket / count + 1) * count) {
+        sched_yield();
+    }
 }
 
 #endif

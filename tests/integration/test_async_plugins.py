@@ -210,13 +210,9 @@ class TestDeadlines:
 
     def test_a_coroutine_that_never_awaits_is_interrupted(self, run_program):
         # In a process of its own, as its interpreter might be lost.
-        outcome = run_program("""
-            host = maker.start(plugin=COMMON + '''
-            @pyhost.export
-            async def spin():
-                while True:
-                    pass
-            '''.replace("            ", ""))
+        outcome = run_program(
+            """
+            host = maker.start(plugin=PLUGIN)
             try:
                 host.call("plugin.spin", timeout=0.1)
             except pyhost.DeadlineExceededError:
@@ -224,7 +220,9 @@ class TestDeadlines:
             print(host.call("plugin.identity", "serves again", timeout=5))
             host.close(0.1)
             print(_core.lost_count())
-        """)
+        """,
+            PLUGIN=ASYNC,
+        )
         assert (outcome.code, outcome.output) == (0, "late\nserves again\n0\n"), outcome.errors
 
 

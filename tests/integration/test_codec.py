@@ -44,8 +44,8 @@ def make(expression):
     return eval(expression)
 
 @pyhost.export
-def describe(value):
-    return type(value).__name__
+def keep(**keywords):
+    return keywords
 
 class Unpicklable:
     def __reduce__(self):
@@ -236,7 +236,7 @@ class TestRoundTrips:
     def test_lone_surrogates_pass(self, cross):
         assert cross({"\udc80": ["a\ud800b"]}) == {"\udc80": ["a\ud800b"]}
 
-    @pytest.mark.parametrize("size", [0, 1, 127, 128, 16383, 16384, 300_000])
+    @pytest.mark.parametrize("size", [0, 1, 127, 128, 16383, 16384, 70_000])
     def test_any_length(self, cross, size):
         for value in ("x" * size, "é" * size, b"x" * size, bytearray(size), [None] * size, tuple(range(size))):
             assert form(cross(value)) == form(value)
@@ -559,22 +559,21 @@ class TestChangesUnderWay:
 
     def test_keyword_arguments_that_change_while_they_are_encoded(self, run_program):
         # In a process of its own: what is read here may be memory that was freed.
-        outcome = run_program("""
+        outcome = run_program(
+            """
             class Changing:
                 def __reduce__(self):
                     keywords.clear()
                     [bytearray(200) for _ in range(1000)]
                     return int, (5,)
 
-            host = maker.start(plugin=COMMON + '''
-            @pyhost.export
-            def keep(**keywords):
-                return keywords
-            '''.replace("            ", ""))
+            host = maker.start(plugin=PLUGIN)
             keywords = {"first": Changing(), "second": ["text" * 10, 7]}
             print(host.function("plugin.keep").call((), keywords) == {"first": 5, "second": ["text" * 10, 7]})
             maker.close()
-        """)
+        """,
+            PLUGIN=PLUGIN,
+        )
         assert (outcome.code, outcome.output, outcome.errors) == (0, "True\n", "")
 
 

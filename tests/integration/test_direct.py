@@ -86,6 +86,10 @@ def spin_stubbornly():
 def direct_relay(name, *args):
     return pyhost.call(name, *args)
 
+@pyhost.export(direct=True)
+def recurse():
+    return pyhost.call("plugin.recurse")
+
 @pyhost.export
 def relay(name, *args):
     return pyhost.call(name, *args)
@@ -308,19 +312,18 @@ class TestNested:
         assert host.call("a.relay", "b.direct_relay", "b.identity", 5) == 5
 
     def test_recursion_without_end_is_an_error(self, run_program):
-        outcome = run_program("""
-            host = maker.start(plugin=COMMON + '''
-            @pyhost.export(direct=True)
-            def recurse():
-                return pyhost.call("plugin.recurse")
-            '''.replace("            ", ""))
+        outcome = run_program(
+            """
+            host = maker.start(plugin=PLUGIN)
             try:
                 host.call("plugin.recurse")
             except pyhost.PyhostError as error:
                 print(type(error).__name__)
             print(host.call("plugin.identity", 1))
             maker.close()
-        """)
+        """,
+            PLUGIN=DIRECT,
+        )
         assert (outcome.code, outcome.output) == (0, "PluginError\n1\n"), outcome.errors[-2000:]
 
 
@@ -353,27 +356,20 @@ class TestDeadlines:
 
     def test_a_loop_after_a_direct_call_of_itself_is_interrupted(self, run_program):
         # In a process of its own, as its interpreter might be lost.
-        outcome = run_program("""
-            host = maker.start(plugin=COMMON + '''
-            @pyhost.export(direct=True)
-            def direct():
-                return 1
-
-            @pyhost.export
-            def spin_after():
-                pyhost.call("plugin.direct")
-                while True:
-                    pass
-            '''.replace("            ", ""))
+        outcome = run_program(
+            """
+            host = maker.start(plugin=PLUGIN)
             try:
-                host.call("plugin.spin_after", timeout=0.2)
+                host.call("plugin.relay_and_spin", "plugin.direct_identity", 1, timeout=0.2)
             except pyhost.DeadlineExceededError:
                 print("late")
             print(host.call("plugin.identity", "serves again", timeout=5))
-            print(host.call("plugin.direct"))
+            print(host.call("plugin.direct_identity", 1))
             host.close(0.1)
             print(_core.lost_count())
-        """)
+        """,
+            PLUGIN=DIRECT,
+        )
         assert (outcome.code, outcome.output) == (0, "late\nserves again\n1\n0\n"), outcome.errors
 
     def test_bounds_the_direct_calls_that_it_makes(self, maker):
@@ -387,10 +383,11 @@ class TestDeadlines:
         host = maker.start(a=DIRECT, b=DIRECT)
         opener = threading.Timer(3, barrier.open)
         opener.start()
-        with pytest.raises(DeadlineExceededError):
-            host.call("a.direct_relay", "b.hold", barrier.keys, timeout=0.2)
-        # Had the call waited for the barrier, it would be open by now.
-        opener.cancel()
-        assert opener.finished.is_set()
-        assert host.status("b").interpreters[0].running == 1, "the outer call waited past its deadline"
-        barrier.open()
+        try:
+            with pytest.raises(DeadlineExceededError):
+                host.call("a.direct_relay", "b.hold", barrier.keys, timeout=0.2)
+            # Had the call waited for the barrier, b would have left it by now.
+            assert host.status("b").interpreters[0].served == 0, "the outer call waited past its deadline"
+        finally:
+            opener.cancel()
+            opener.join()

@@ -5,9 +5,52 @@ from __future__ import annotations
 import signal
 
 import pytest
+from support.plugins import COMMON
 from support.programs import Program
 
 from pyhost.host import EXIT_LOST
+
+PLUGIN = (
+    COMMON
+    + """
+import _thread
+import sys
+import threading
+
+@pyhost.export
+def tell():
+    return 1
+
+@pyhost.export(direct=True)
+def direct():
+    return 2
+
+@pyhost.export
+def spin():
+    while True:
+        pass
+
+@pyhost.export
+def leave():
+    sys.exit(9)
+
+@pyhost.export
+def start_thread(barrier):
+    threading.Thread(target=hold, args=[barrier]).start()
+
+@pyhost.export
+def start_unknown_thread(barrier):
+    _thread.start_new_thread(hold, (barrier,))
+"""
+)
+BUSY_ON_STOP = """
+import pyhost
+
+@pyhost.on_stop
+def spin():
+    while True:
+        pass
+"""
 
 # (the program, its exit code, what it prints, what it says on standard error)
 PROGRAMS = {
@@ -59,7 +102,7 @@ PROGRAMS = {
     "not closed after calls of every kind": (
         """
         import asyncio, itertools
-        host = maker.start(plugin=COMMON + "\\n@pyhost.export(direct=True)\\ndef direct(): return 2\\n")
+        host = maker.start(plugin=PLUGIN)
         print(host.submit("plugin.identity", 1).result(), host.call("plugin.direct"))
         print(asyncio.run(host.acall("plugin.identity", 3)))
         results = host.map("plugin.identity", itertools.count())
@@ -123,7 +166,7 @@ PROGRAMS = {
     "threads that call till the end": (
         """
         import threading
-        host = maker.start(plugin=COMMON + "\\n@pyhost.export(direct=True)\\ndef direct(): return 2\\n")
+        host = maker.start(plugin=PLUGIN)
         started = threading.Barrier(5)
         def run(name):
             host.call(name)
@@ -136,14 +179,14 @@ PROGRAMS = {
         for name in ("plugin.direct", "plugin.tell") * 2:
             threading.Thread(target=run, args=[name], daemon=True).start()
         started.wait()
-        """.replace('"\\n@pyhost.export(', '"\\n@pyhost.export\\ndef tell(): return 1\\n@pyhost.export('),
+        """,
         0,
         "",
         "",
     ),
     "a busy plugin": (
         """
-        host = maker.start(plugin="import pyhost\\n@pyhost.export\\ndef spin():\\n    while True: pass\\n")
+        host = maker.start(plugin=PLUGIN)
         spinning = host.submit("plugin.spin")
         while not host.status("plugin").interpreters[0].running:
             pass
@@ -156,7 +199,7 @@ PROGRAMS = {
     ),
     "a busy on_stop": (
         """
-        host = maker.start(plugin="import pyhost\\n@pyhost.on_stop\\ndef spin():\\n    while True: pass\\n")
+        host = maker.start(plugin=BUSY_ON_STOP)
         """,
         0,
         "",
@@ -177,19 +220,9 @@ PROGRAMS = {
     ),
     "a plugin's thread that never ends": (
         """
-        host = maker.start(plugin=COMMON + '''
-        import threading
-        @pyhost.export
-        def start(barrier):
-            threading.Thread(target=hold, args=[barrier]).start()
-        '''.replace("        ", ""))
-        """.replace(
-            "threading.Thread(target=hold, args=[barrier]).start()",
-            "    threading.Thread(target=hold, args=[barrier]).start()",
-        )
-        + """
         barrier = Barrier()
-        host.call("plugin.start", barrier.keys)
+        host = maker.start(plugin=PLUGIN)
+        host.call("plugin.start_thread", barrier.keys)
         barrier.wait_arrived()
         host.close(grace=0.05)
         print(_core.lost_count())
@@ -200,14 +233,9 @@ PROGRAMS = {
     ),
     "a plugin's thread that threading does not know": (
         """
-        host = maker.start(plugin=COMMON + '''
-        import _thread
-        @pyhost.export
-        def start(barrier):
-            _thread.start_new_thread(hold, (barrier,))
-        '''.replace("        ", "").replace("_thread.start", "    _thread.start"))
         barrier = Barrier()
-        host.call("plugin.start", barrier.keys)
+        host = maker.start(plugin=PLUGIN)
+        host.call("plugin.start_unknown_thread", barrier.keys)
         barrier.wait_arrived()
         host.close(grace=0.05)
         print(_core.lost_count())
@@ -235,7 +263,7 @@ PROGRAMS = {
     ),
     "a plugin that exits": (
         """
-        host = maker.start(plugin="import os, sys\\nimport pyhost\\n@pyhost.export\\ndef leave(): sys.exit(9)\\n")
+        host = maker.start(plugin=PLUGIN)
         try:
             host.call("plugin.leave")
         except pyhost.PluginError as error:
@@ -252,7 +280,10 @@ PROGRAMS = {
 def outcomes(tmp_path_factory):
     """All programs, started together: most of them only wait."""
     folder = tmp_path_factory.mktemp("programs")
-    programs = {name: Program(folder / f"{index}", code) for index, (name, (code, *_)) in enumerate(PROGRAMS.items())}
+    programs = {
+        name: Program(folder / f"{index}", code, PLUGIN=PLUGIN, BUSY_ON_STOP=BUSY_ON_STOP)
+        for index, (name, (code, *_)) in enumerate(PROGRAMS.items())
+    }
     yield {name: program.finish() for name, program in programs.items()}
     for program in programs.values():
         program.kill()
@@ -268,7 +299,7 @@ def test_a_program_ends(outcomes, name):
 
 
 def test_x_tracemalloc_is_refused(run_program):
-    outcome = run_program("pyhost.Host()", "-X", "tracemalloc")
+    outcome = run_program("pyhost.Host()", options=("-X", "tracemalloc"))
     assert outcome.code == 1
     assert "ConfigurationError: tracemalloc is tracing, and crashes with sub-interpreters" in outcome.errors
     assert "run without -X tracemalloc" in outcome.errors
@@ -277,20 +308,24 @@ def test_x_tracemalloc_is_refused(run_program):
 class TestSigint:
     def test_interrupts_a_call_that_waits(self, start_program):
         program = start_program("""
+            import threading
+
+            def tell():
+                barrier.wait_arrived()
+                print("arrived", flush=True)
+
             barrier = Barrier()
             host = maker.start(plugin=COMMON)
+            threading.Thread(target=tell).start()
             try:
-                print("calling", flush=True)
                 host.call("plugin.hold", barrier.keys)
             except KeyboardInterrupt:
                 print("interrupted", flush=True)
-            barrier.wait_arrived()
             barrier.open()
             print(host.call("plugin.identity", "serves again"))
             maker.close()
         """)
-        assert program.output.readline() == "calling\n"
-        # From here on the signal may come before, in or after the wait: each raises KeyboardInterrupt in the call.
+        assert program.output.readline() == "arrived\n"
         program.process.send_signal(signal.SIGINT)
         outcome = program.finish()
         assert (outcome.code, outcome.output) == (0, "interrupted\nserves again\n"), outcome.errors

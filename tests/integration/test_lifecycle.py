@@ -302,7 +302,7 @@ class TestStopping:
     def test_each_interpreter_runs_them(self, maker, capfd):
         maker.write("hooks", HOOKS.replace("FIRST", ""), interpreters=3)
         maker.start().close()
-        assert capfd.readouterr().out.split().count("first") == 3
+        assert capfd.readouterr().out.count("first") == 3
 
     def test_a_plugin_that_failed_to_start_has_nothing_to_stop(self, maker, capfd):
         host = maker.start(hooks=HOOKS.replace("FIRST", "") + "\nraise LookupError('no wares')")

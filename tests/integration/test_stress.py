@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from support.plugins import COMMON
 
+COUNTER = (
+    COMMON
+    + """
+@pyhost.export
+def add(number):
+    return NUMBER, number + NUMBER
+"""
+)
+
 
 def test_a_hundred_interpreters_and_ten_thousand_calls(run_program):
-    outcome = run_program("""
-        import itertools, threading
+    program = """
+        import threading
 
         for index in range(50):
-            code = COMMON + f'''
-        NUMBER = {index}
-        calls = 0
-
-        @pyhost.export
-        def add(number):
-            global calls
-            calls += 1
-            return NUMBER, number + NUMBER
-
-        @pyhost.export
-        def counted():
-            return calls
-        '''.replace("        ", "").replace("\\nglobal calls", "\\n    global calls").replace("\\ncalls += 1", "\\n    calls += 1").replace("\\nreturn", "\\n    return")
-            maker.write(f"plugin_{index}", code, interpreters=2)
+            maker.write(f"plugin_{index}", f"NUMBER = {index}\\n{COUNTER}", interpreters=2)
         host = maker.start()
         assert all(plugin.state == "running" for plugin in host.plugins()), [p.reason for p in host.plugins()]
         print(sum(len(plugin.interpreters) for plugin in host.plugins()), "interpreters")
@@ -48,7 +43,8 @@ def test_a_hundred_interpreters_and_ten_thousand_calls(run_program):
         print(sum(item.served for plugin in host.plugins() for item in plugin.interpreters), "served")
         host.close()
         print(_core.lost_count(), "lost")
-    """)
+    """
+    outcome = run_program(program, COUNTER=COUNTER)
     assert outcome.output == "100 interpreters\n10000 right\n10000 counted\n10000 served\n0 lost\n", outcome.errors
     assert (outcome.code, outcome.errors) == (0, "")
 

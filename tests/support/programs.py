@@ -48,12 +48,17 @@ class Outcome:
 
 
 class Program:
-    """A program that has started. ``maker``, a HostMaker over a folder of its own, is there for its code."""
+    """A program that has started.
 
-    def __init__(self, folder: Path, code: str, options: tuple[str, ...] = ()) -> None:
+    Its code has ``maker``, a HostMaker over a folder of its own, and the ``names``, such as the code of plugins.
+    ``options`` are Python's.
+    """
+
+    def __init__(self, folder: Path, code: str, options: tuple[str, ...] = (), **names: str) -> None:
         folder.mkdir(parents=True)
         script = folder / "program.py"
-        script.write_text(_HEAD + textwrap.dedent(code), encoding="utf-8")
+        given = "".join(f"{name} = {text!r}\n" for name, text in names.items())
+        script.write_text(_HEAD + given + textwrap.dedent(code), encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, *options, str(script), str(folder / "plugins")],
             env=_environment(),
