@@ -34,15 +34,6 @@ _NOUNS = {
     "array": "an array",
     "object": "an object",
 }
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "integer": (int, float),
-    "number": (int, float),
-    "string": (str,),
-    "boolean": (bool,),
-    "null": (type(None),),
-    "array": (list,),
-    "object": (dict,),
-}
 # fastjsonschema compiles the keywords of draft 7, where no type is called bytes: what is of none of JSON's types.
 _NATIVE_BYTES: Schema = {"not": {"type": list(_NOUNS)}, "description": "bytes"}
 # fastjsonschema would decode base64 to check it; the adapter does that once.
@@ -193,26 +184,33 @@ def _to_integer(value: Any, _place: str) -> int:
 
 
 def _alternatives(schemas: list[Schema]) -> Adapter | None:
-    """Adapt by the first alternative of the value's type. Text that may be plain text stays text."""
+    """Adapt by the first alternative that allows the value. Text that may be plain text stays text."""
     # Plain text comes before base64, so that it wins; numbers before integers, so that 2.0 stays.
     ordered = sorted(schemas, key=lambda schema: _is_base64(schema) or schema.get("type") == "integer")
-    adapters = [(_python_types(schema), _adapter(schema)) for schema in ordered]
+    adapters = [(_allows(schema), _adapter(schema)) for schema in ordered]
     if not any(adapter for _, adapter in adapters):
         return None
 
     def adapt(value: Any, place: str) -> Any:
-        for types, adapter in adapters:
-            if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
+        for allows, adapter in adapters:
+            if allows(value):
                 return adapter(value, place) if adapter else value
         return value
 
     return adapt
 
 
-def _python_types(schema: Schema) -> tuple[type, ...]:
-    """Return the types that a value of ``schema`` can have after JSON."""
-    types = schema.get("type", list(_PYTHON_TYPES))
-    return tuple(kind for name in ([types] if isinstance(types, str) else types) for kind in _PYTHON_TYPES[name])
+def _allows(schema: Schema) -> Callable[[Any], bool]:
+    validate = fastjsonschema.compile(_compilable(schema, native=False), use_default=False)
+
+    def allows(value: Any) -> bool:
+        try:
+            validate(value)
+        except fastjsonschema.JsonSchemaValueException:
+            return False
+        return True
+
+    return allows
 
 
 def _elements(schema: Schema) -> Adapter | None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakSet
 
 from pyhost import _core, manifest
 from pyhost.errors import ConfigurationError, ManifestError, PluginLoadError, PluginNotFoundError
@@ -309,7 +308,8 @@ class Host:
 EXIT_LOST = 70
 """Exit code of an ordinary Python that ends while an interpreter is set aside (EX_SOFTWARE of sysexits.h)."""
 
-_open_hosts: WeakSet[Host] = WeakSet()
+_open_hosts: set[Host] = set()
+"""Started and not closed: one that its program forgets runs until the program ends."""
 
 
 def _leave() -> None:

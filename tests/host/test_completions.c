@@ -4,7 +4,7 @@
 #include "calls.h"
 #include "threads.h"
 
-enum { PUSHERS = 4, CALLS_EACH = 3000 };
+enum { PUSHERS = 4, CALLS_EACH = 20000 };
 
 static pyh_call *call_into(pyh_completions *completions, pyh_route *route, void *token)
 {
@@ -89,6 +89,8 @@ static void calls_keep_their_queue(void)
 typedef struct {
     pyh_route *route;
     pyh_completions *completions;
+    size_t pushers;
+    bool in_pairs;
     atomic_size_t taken_of[PUSHERS]; /* how many calls of each pusher the consumer has had */
 } traffic;
 
@@ -100,8 +102,8 @@ static void vary(size_t number)
     }
 }
 
-/* A call's token: 1 + pusher * CALLS_EACH + number. The odd pushers push two at a time and wait for the consumer: the
- * second one then often comes while it drains. */
+/* A call's token: 1 + pusher * CALLS_EACH + number. In pairs it waits for the consumer after every second one, which
+ * then often comes while the first is being drained. */
 static void push_calls(traffic *self, size_t pusher)
 {
     for (size_t i = 0; i < CALLS_EACH; i++) {
@@ -109,10 +111,10 @@ static void push_calls(traffic *self, size_t pusher)
         pyh_call *call = call_into(self->completions, self->route, token);
         CHECK(pyh_call_answer(call, PYHOST_OK, NULL));
         pyh_call_unref(call);
-        if (pusher % 2 == 1 && i % 2 == 0) {
+        if (self->in_pairs && i % 2 == 0) {
             vary(i / 2);
         }
-        while (pusher % 2 == 1 && i % 2 == 1 && atomic_load(&self->taken_of[pusher]) <= i) {
+        while (self->in_pairs && i % 2 == 1 && atomic_load(&self->taken_of[pusher]) <= i) {
             sched_yield();
         }
     }
@@ -122,7 +124,7 @@ static void push_calls(traffic *self, size_t pusher)
 static void drain_calls(traffic *self)
 {
     size_t drained = 0;
-    while (drained < PUSHERS * CALLS_EACH) {
+    while (drained < self->pushers * CALLS_EACH) {
         CHECK_STATUS(pyh_notifier_wait(&self->completions->notifier, PYH_NEVER), PYHOST_OK);
         pyh_call *call = pyh_completions_drain(self->completions);
         while (call != NULL) {
@@ -140,22 +142,34 @@ static void drain_calls(traffic *self)
 
 static void push_or_drain(size_t index, void *shared)
 {
-    if (index < PUSHERS) {
-        push_calls(shared, index);
+    if (index > 0) {
+        push_calls(shared, index - 1);
     } else {
         drain_calls(shared);
     }
 }
 
-static void every_answer_arrives_once_and_in_order(void)
+static void check_traffic(size_t pushers, bool in_pairs)
 {
-    traffic shared = {.route = route_with("plugin", NULL, 0), .completions = pyh_completions_new()};
-    threads_run(PUSHERS + 1, push_or_drain, &shared);
+    traffic shared = {.pushers = pushers, .in_pairs = in_pairs};
+    shared.route = route_with("plugin", NULL, 0);
+    shared.completions = pyh_completions_new();
+    threads_run(1 + pushers, push_or_drain, &shared);
     CHECK(pyh_completions_drain(shared.completions) == NULL);
     CHECK_EQUAL(shared.route->references, 1);
     CHECK_EQUAL(shared.completions->references, 1);
     pyh_completions_unref(shared.completions);
     pyh_route_unref(shared.route);
+}
+
+static void every_answer_arrives_once_and_in_order(void)
+{
+    check_traffic(PUSHERS, false);
+}
+
+static void answers_that_come_while_draining_are_told(void)
+{
+    check_traffic(1, true);
 }
 
 int main(int argc, char **argv)
@@ -166,6 +180,7 @@ int main(int argc, char **argv)
         CHECK_TEST(draining_clears_and_the_next_answer_notifies),
         CHECK_TEST(calls_keep_their_queue),
         CHECK_TEST(every_answer_arrives_once_and_in_order),
+        CHECK_TEST(answers_that_come_while_draining_are_told),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import suppress
 
 import pytest
 from support import PATIENCE
@@ -139,7 +141,13 @@ class TestInterrupting:
         [
             "spin",
             "spin_in_generators",
-            "spin_in_except",
+            pytest.param(
+                "spin_in_except",
+                marks=pytest.mark.skipif(
+                    sys.version_info[:2] == (3, 15),
+                    reason="CPython 3.15.0 loses an exception that arrives while C code formats another",
+                ),
+            ),
             "spin_guarded",
             "spin_stubbornly",
             "spin_twice_stubbornly",
@@ -185,10 +193,8 @@ class TestInterrupting:
         # Calls that end just about when their deadline does: one that was meant for them must not hit the next one.
         for step in range(150):
             end = time.monotonic() + 0.003
-            try:
+            with suppress(DeadlineExceededError):  # as often as not
                 assert host.call("late.spin_until", end, timeout=0.002 + 0.00002 * step) == "in time"
-            except DeadlineExceededError:
-                pass  # as often as not
             for number in range(5):
                 assert host.call("late.identity", number) == number
 

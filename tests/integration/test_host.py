@@ -62,7 +62,7 @@ BAD_CODE = {
         "import _tracemalloc",
         r"^ImportError: module _tracemalloc does not support loading in subinterpreters$",
     ),
-    "not_utf8": ("name = '\udcff'", r"^SyntaxError: .*'utf-8' codec can't decode"),
+    "not_utf8": ("name = '\udcff'", r"^SyntaxError: .*(codec can't decode|Non-UTF-8 code)"),
     "forgets_itself": (
         "import sys; del sys.modules[__name__]; import pyhost; raise ValueError('gone')",
         r"^ValueError: gone$",

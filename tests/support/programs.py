@@ -22,9 +22,10 @@ from pathlib import Path
 faulthandler.enable()
 faulthandler.dump_traceback_later({PATIENCE}, exit=True)
 import pyhost
-from pyhost import _core
+from pyhost import _core, loader
 from support.barriers import Barrier
 from support.plugins import COMMON, HostMaker
+loader.STOP_LIMIT = 0.5  # what does not end is waited for no longer than that
 maker = HostMaker(Path(sys.argv[1]))
 """
 
