@@ -258,8 +258,8 @@ static PyObject *decode_timezone(decoder *self)
 static PyObject *next_buffer(decoder *self)
 {
     pyh_reader *reader = self->reader;
-    if (reader->next_buffer >= reader->message->buffer_count) {
-        return malformed("a buffer is missing");
+    if (reader->next_buffer >= reader->message->buffer_count || self->codec->buffer_type == NULL) {
+        return malformed("a buffer is missing, or there is no type for it");
     }
     PyObject *buffer = pyh_buffer_new(self->codec->buffer_type, reader->message, reader->next_buffer++);
     PyObject *view = buffer != NULL ? PyMemoryView_FromObject(buffer) : NULL;

@@ -128,10 +128,9 @@ static PyObject *router_withdraw(PyObject *self, PyObject *name)
     Py_RETURN_NONE;
 }
 
-static PyObject *router_drain(PyObject *self, PyObject *unused)
+static PyObject *router_set_draining(PyObject *self, PyObject *draining)
 {
-    (void)unused;
-    atomic_store(&pyh_core_unwrap_router(self)->draining, true);
+    atomic_store(&pyh_core_unwrap_router(self)->draining, draining == Py_True);
     Py_RETURN_NONE;
 }
 
@@ -194,8 +193,9 @@ static PyMethodDef router_methods[] = {
      "step. functions: a tuple of (name, direct, deadline in seconds), in the order of the plugin's own table. No "
      "interpreters: known, but not running."},
     {"withdraw", router_withdraw, METH_O, "withdraw(plugin, /)\n--\n\nForget the plugin."},
-    {"drain", router_drain, METH_NOARGS,
-     "drain()\n--\n\nFrom now on the host's own calls find every plugin unavailable; calls between plugins go on."},
+    {"set_draining", router_set_draining, METH_O,
+     "set_draining(draining, /)\n--\n\nWhile it drains, the host's own calls find every plugin unavailable; calls between "
+     "plugins go on."},
     {"function", router_function, METH_O,
      "function(name, /)\n--\n\nA handle for \"plugin.function\"; it follows the plugin through reloads."},
     {"statistics", router_statistics, METH_O,

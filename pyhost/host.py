@@ -90,6 +90,7 @@ class Host:
     def start(self) -> None:
         """Load every plugin of the folder and wait until each runs or has failed."""
         _open_hosts.add(self)
+        self._router.set_draining(False)
         self.rescan()
 
     def close(self, grace: float = 5.0) -> None:
@@ -102,7 +103,7 @@ class Host:
         with self._lock:
             plugins = list(self._plugins.values())
             # Plugins call each other, so each stays open until all have finished what they have.
-            self._router.drain()
+            self._router.set_draining(True)
             while not all(plugin.is_idle() for plugin in plugins) and time.monotonic() < deadline:
                 time.sleep(0.002)
             for plugin in plugins:
@@ -230,7 +231,7 @@ class Host:
 
     def _is_news(self, item: Manifest) -> bool:
         plugin = self._plugins.get(item.name)
-        return plugin is None or plugin.state is State.FAILED or plugin.fingerprint != manifest.fingerprint(item)
+        return plugin is None or plugin.state is not State.RUNNING or plugin.fingerprint != manifest.fingerprint(item)
 
     def _load(self, manifests: Sequence[Manifest]) -> set[str]:
         """Load them side by side; the names of those that failed."""

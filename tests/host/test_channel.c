@@ -75,7 +75,7 @@ static void receiving_from_an_empty_one_times_out(void)
     CHECK_STATUS(pyh_channel_init(&channel, 1), PYHOST_OK);
     check_none(&channel, 0, PYHOST_TIMEOUT);
     check_none(&channel, pyh_now_ns() - 1, PYHOST_TIMEOUT);
-    int64_t deadline = pyh_deadline_after(1000 * 1000);
+    int64_t deadline = pyh_deadline_after(1000000);
     check_none(&channel, deadline, PYHOST_TIMEOUT);
     CHECK(pyh_now_ns() >= deadline);
     pyh_channel_deinit(&channel);

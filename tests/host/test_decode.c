@@ -104,6 +104,16 @@ static void malformed_bytes_are_refused(void)
     pyh_codec_clear(&codec);
 }
 
+static void codecs_without_a_buffer_type_refuse_buffers(void)
+{
+    pyh_codec codec = codec_make(true), bare = {.plain = true};
+    pyh_message *message = codec_encode(&codec, "memoryview(b'ab')");
+    CHECK(decodes(&codec, message));
+    CHECK(!decodes(&bare, message));
+    pyh_message_unref(message);
+    pyh_codec_clear(&codec);
+}
+
 /* The pickle itself is trusted; what stands around it is not. */
 static void cut_pickles_are_refused(void)
 {
@@ -242,6 +252,7 @@ int main(int argc, char **argv)
 {
     static const check_test tests[] = {
         CHECK_TEST(malformed_bytes_are_refused),
+        CHECK_TEST(codecs_without_a_buffer_type_refuse_buffers),
         CHECK_TEST(cut_pickles_are_refused),
         CHECK_TEST(no_part_of_a_message_is_one),
         CHECK_TEST(any_byte_may_be_wrong),

@@ -51,7 +51,7 @@ static void writer_grows_and_keeps_what_was_written(void)
         CHECK_EQUAL(message->payload[i], i % 251);
         CHECK_EQUAL(message->payload[LARGE + i], 'r');
     }
-    CHECK(memcmp(message->payload + 2 * LARGE, "end", 3) == 0);
+    CHECK(memcmp(message->payload + 2 * (size_t)LARGE, "end", 3) == 0);
     pyh_message_unref(message);
 }
 

@@ -203,7 +203,7 @@ static void submit_many(size_t index, void *shared)
 
 static void many_threads_submit(void)
 {
-    fixture made = make_fixture(SUBMITTERS * CALLS_EACH);
+    fixture made = make_fixture((size_t)SUBMITTERS * CALLS_EACH);
     size_t taken = 0;
     threads_run(SUBMITTERS, submit_many, &made);
     for (size_t i = 0; i < CHECK_COUNT(made.interps); i++) {

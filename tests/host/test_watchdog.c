@@ -162,7 +162,7 @@ static void timers_do_not_fire_early(void)
     noted timer = {.timer = {.fire = note_end}};
     for (int i = 0; i < REPEATS; i++) {
         pyh_event_init(&all_fired);
-        int64_t at_ns = pyh_deadline_after(200 * 1000);
+        int64_t at_ns = pyh_deadline_after(200000);
         CHECK(pyh_watchdog_arm(&timer.timer, at_ns));
         CHECK_STATUS(pyh_event_wait(&all_fired, PYH_NEVER), PYHOST_OK);
         CHECK(pyh_now_ns() >= at_ns);
