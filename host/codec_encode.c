@@ -269,6 +269,20 @@ static bool encode_datetime_kind(encoder *self, PyObject *value, pyhost_status *
     return true;
 }
 
+/* Whether memoryview.cast takes the letter for items of that size: the decoder will ask it to. */
+static bool can_cast(const char *letter, Py_ssize_t itemsize)
+{
+    PyObject *item = PyBytes_FromStringAndSize(NULL, itemsize);
+    PyObject *view = item != NULL ? PyMemoryView_FromObject(item) : NULL;
+    PyObject *cast = view != NULL ? PyObject_CallMethod(view, "cast", "s", letter) : NULL;
+    bool can = cast != NULL && PyMemoryView_GET_BUFFER(cast)->itemsize == itemsize;
+    PyErr_Clear();
+    Py_XDECREF(cast);
+    Py_XDECREF(view);
+    Py_XDECREF(item);
+    return can;
+}
+
 /* The native one-letter format of a buffer, as memoryview.cast takes it; NULL with an exception set. */
 static const char *native_format(const Py_buffer *view)
 {
@@ -277,19 +291,8 @@ static const char *native_format(const Py_buffer *view)
     if (*letter == '@' || *letter == '=' || *letter == (PY_LITTLE_ENDIAN ? '<' : '>')) {
         letter++;
     }
-    static const struct {
-        char letter;
-        size_t size;
-    } sizes[] = {
-        {'c', 1},           {'b', 1},         {'B', 1},          {'?', sizeof(_Bool)},    {'h', sizeof(short)},
-        {'H', sizeof(short)}, {'i', sizeof(int)}, {'I', sizeof(int)},  {'l', sizeof(long)},     {'L', sizeof(long)},
-        {'q', sizeof(long long)}, {'Q', sizeof(long long)}, {'n', sizeof(size_t)}, {'N', sizeof(size_t)},
-        {'f', sizeof(float)}, {'d', sizeof(double)}, {'P', sizeof(void *)},
-    };
-    for (size_t i = 0; letter[0] != '\0' && letter[1] == '\0' && i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (letter[0] == sizes[i].letter && view->itemsize == (Py_ssize_t)sizes[i].size) {
-            return letter;
-        }
+    if ((letter[0] == 'B' && letter[1] == '\0') || can_cast(letter, view->itemsize)) {
+        return letter;
     }
     PyErr_Format(PyExc_ValueError, "a memoryview of format '%s'; allowed: native one-letter formats", format);
     return NULL;

@@ -144,8 +144,9 @@ static int wait_for(pyh_call *call)
 {
     for (;;) {
         pyhost_status status;
+        int64_t check_ns = pyh_deadline_after(PYH_SIGNAL_CHECK_NS);
         Py_BEGIN_ALLOW_THREADS
-        status = pyh_call_wait(call);
+        status = call->deadline_ns <= check_ns ? pyh_call_wait(call) : pyh_event_wait(&call->answered, check_ns);
         Py_END_ALLOW_THREADS
         if (status == PYHOST_OK) {
             return 0;

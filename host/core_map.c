@@ -290,7 +290,7 @@ static int wait_for_first(Map *self)
         bool unsent = self->batched > 0;
         Py_BEGIN_ALLOW_THREADS
         if (pyh_event_wait(&middle->answered, pyh_deadline_after(MIDDLE_WAIT_NS)) != PYHOST_INTERRUPTED) {
-            pyh_event_wait(&first->answered, unsent ? pyh_deadline_after(FULL_PAUSE_NS) : PYH_NEVER);
+            pyh_event_wait(&first->answered, pyh_deadline_after(unsent ? FULL_PAUSE_NS : PYH_SIGNAL_CHECK_NS));
         }
         Py_END_ALLOW_THREADS
         if (PyErr_CheckSignals() < 0) {

@@ -67,6 +67,9 @@ bool pyh_event_is_set(pyh_event *event);
 /* Sets it and wakes every waiter; what was written before is visible to them. Makes a system call only if a thread
  * waits. The setter must own a share of the memory: a waiter may drop its own as soon as it sees the event set. */
 void pyh_event_set(pyh_event *event);
+/* A signal that arrives just before a wait does not end it, so who waits for Python looks for signals this often. */
+enum { PYH_SIGNAL_CHECK_NS = 200 * 1000 * 1000 };
+
 /* OK, TIMEOUT, or INTERRUPTED when a signal handler ran (on Linux). */
 pyhost_status pyh_event_wait(pyh_event *event, int64_t deadline_ns);
 

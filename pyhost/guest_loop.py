@@ -94,4 +94,7 @@ async def _answer(coroutine: Coroutine[Any, Any, Any], call: _core.Call, seconds
     except BaseException as error:
         call.fail(DeadlineInterrupt() if limit.expired() else error)
     else:
-        call.answer(result)
+        if limit.expired():
+            call.fail(DeadlineInterrupt())  # it swallowed its cancellation: too late all the same
+        else:
+            call.answer(result)

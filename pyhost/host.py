@@ -89,7 +89,6 @@ class Host:
 
     def start(self) -> None:
         """Load every plugin of the folder and wait until each runs or has failed."""
-        _open_hosts.add(self)
         self._router.set_draining(False)
         self.rescan()
 
@@ -116,7 +115,7 @@ class Host:
             self._futures = FutureDispatcher()
             self._plugins.clear()
             self._bad_manifests.clear()
-        _open_hosts.discard(self)
+            _open_hosts.discard(self)
 
     def rescan(self) -> ScanReport:
         """Read the folder again: load what is new, replace what has changed, retry what failed, stop what is gone.
@@ -124,6 +123,7 @@ class Host:
         A changed plugin is replaced without a gap: the new version loads while the old one serves.
         """
         with self._lock:
+            _open_hosts.add(self)
             manifests, errors = manifest.load_all(self._folder) if self._folder is not None else ([], [])
             found = {item.name for item in manifests}
             broken = self._note_broken_manifests(errors)

@@ -84,6 +84,7 @@ class LoadedPlugin:
             self.error = failures[0]
             self.send(Event.FAIL)
             self.close()
+            self.wait_ended(time.monotonic() + STOP_LIMIT)
             raise self.error
         self.send(Event.LOADED)
 

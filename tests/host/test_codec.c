@@ -37,11 +37,12 @@ static const char setup[] =
     "    return [form(item) for item in value] if type(value) is list else (type(value), repr(value))\n"
     "def same(one, other):\n"
     "    return form(one) == form(other)\n"
-    "def nested(depth, kind=list):\n"
-    "    value = kind()\n"
-    "    for _ in range(depth - 1):\n"
+    "def wrapped(value, depth, kind=list):\n"
+    "    for _ in range(depth):\n"
     "        value = kind([value])\n"
-    "    return value\n";
+    "    return value\n"
+    "def nested(depth, kind=list):\n"
+    "    return wrapped(kind(), depth - 1, kind)\n";
 
 /* clang-format off */
 static const char *const values[] = {
@@ -122,6 +123,44 @@ static void depth_is_bounded(void)
     pyh_codec_clear(&codec);
 }
 
+/* Whether the sender refuses it; what it does not refuse arrives. */
+static bool is_refused(pyh_codec *codec, const char *expression)
+{
+    pyh_message *message = NULL;
+    PyObject *value = embed_eval(expression);
+    bool refused = pyh_codec_encode_message(codec, value, &message) != PYHOST_OK;
+    Py_DECREF(value);
+    pyh_message_unref(message);
+    if (refused) {
+        embed_check_raised(PyExc_ValueError);
+    } else {
+        check_crosses(codec, expression);
+    }
+    return refused;
+}
+
+/* Both sides count the same, whatever parts a value has of its own. */
+static void what_is_too_deep_is_refused_by_the_sender(void)
+{
+    static const char *const innermost[] = {
+        "None", "timezone.utc", "time(1, tzinfo=timezone.utc)", "datetime(1, 1, 1, tzinfo=timezone.utc)",
+        "memoryview(bytes(8)).cast('d')",
+    };
+    pyh_codec codec = codec_make(false);
+    for (size_t i = 0; i < CHECK_COUNT(innermost); i++) {
+        bool refused = false;
+        for (int depth = 495; depth <= 501; depth++) {
+            char expression[80];
+            snprintf(expression, sizeof expression, "wrapped(%s, %d)", innermost[i], depth);
+            bool was_refused = refused;
+            refused = is_refused(&codec, expression);
+            CHECK(refused || !was_refused);
+        }
+        CHECK(refused);
+    }
+    pyh_codec_clear(&codec);
+}
+
 static void containers_that_change_meanwhile_are_refused(void)
 {
     pyh_codec codec = codec_make(false);
@@ -199,6 +238,7 @@ int main(int argc, char **argv)
     static const check_test tests[] = {
         CHECK_TEST(values_arrive_as_they_were_sent),
         CHECK_TEST(depth_is_bounded),
+        CHECK_TEST(what_is_too_deep_is_refused_by_the_sender),
         CHECK_TEST(containers_that_change_meanwhile_are_refused),
         CHECK_TEST(what_cannot_cross_says_why),
         CHECK_TEST(plain_codecs_refuse_pickle),

@@ -426,8 +426,12 @@ class TestInboxes:
         barrier.wait_arrived()
         waiting = host.submit("narrow.note", 1)
         assert waiting.cancel()
+        with pytest.raises(InboxFullError):
+            host.submit("narrow.note", 2)
         barrier.open()
         running.result(PATIENCE)
+        while host.status("narrow").interpreters[0].queued:
+            pass
         assert host.call("narrow.seen") == []
 
 

@@ -91,6 +91,20 @@ PROGRAMS = {
         "[1, 1, 1]\n",
         "",
     ),
+    "scanned after it was closed": (
+        """
+        host = maker.start(plugin=PLUGIN)
+        host.close()
+        print(host.rescan().loaded)
+        host.submit("plugin.spin")
+        while not host.status("plugin").interpreters[0].running:
+            pass
+        host.close = lambda: type(host).close(host, 0.05)
+        """,
+        0,
+        "('plugin',)\n",
+        "",
+    ),
     "not started": (
         """
         host = pyhost.Host()
@@ -344,6 +358,7 @@ class TestSigint:
             except KeyboardInterrupt:
                 print("interrupted", flush=True)
             barrier.open()
+            host.close()
             host.start()
             print(host.call("plugin.identity", "serves again"))
             maker.close()

@@ -56,13 +56,13 @@ def host(module_maker):
 def test_nothing_heavy_is_loaded(host, plugin):
     before = set(host.call(f"{plugin}.modules"))
     assert not before & HEAVY
-    assert {name for name in before if name.startswith("pyhost")} == {
+    assert {name for name in before if name.startswith("pyhost")} <= {
         "pyhost",
         "pyhost._core",
         "pyhost.errors",
         "pyhost.guest",
         "pyhost.plugin",
-    } & before
+    }
     assert "pyhost" in before
     assert len(before) < 45
 
@@ -101,10 +101,9 @@ def test_the_standard_library_is_there(host, name):
 
 
 def test_what_site_gives_is_there(host):
-    for name in ("exit", "quit", "help"):
-        assert host.call("inside.evaluate", f"callable({name})")
-        assert "Use" in host.call("inside.evaluate", f"repr({name})") or name == "help"
+    assert host.call("inside.evaluate", "callable(help)")
     for name in ("exit", "quit"):
+        assert f"Use {name}()" in host.call("inside.evaluate", f"repr({name})")
         with pytest.raises(PluginError, match="SystemExit: 3"):
             host.call("inside.evaluate", f"{name}(3)")
 
