@@ -56,7 +56,7 @@ static void conclude(pyh_core *core, Call *self, PyObject *result)
 {
     pyh_call *call = self->call;
     pyh_message *reply = NULL;
-    pyhost_status status = pyh_invoke_conclude(core->interp, result, &reply);
+    pyhost_status status = pyh_invoke_conclude(core->interp, result, call->deadline_ns, &reply);
     self->call = NULL;
     atomic_fetch_sub_explicit(&core->interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(core->interp);

@@ -32,10 +32,13 @@ static pyhost_status fail(pyh_interp *interp, pyhost_status status, pyh_message 
     return status;
 }
 
-pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, pyh_message **reply)
+pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t deadline_ns, pyh_message **reply)
 {
     if (result == NULL) {
-        return fail(interp, pyh_invoke_classify(interp), reply);
+        pyhost_status status = pyh_invoke_classify(interp);
+        /* What is raised past the deadline says most often that an inner call had no answer by it. */
+        bool is_late = status == PYHOST_RAISED && pyh_now_ns() >= deadline_ns;
+        return fail(interp, is_late ? PYHOST_TIMEOUT : status, reply);
     }
     if (pyh_codec_encode_message(interp->codec, result, reply) == PYHOST_OK) {
         return PYHOST_OK;
@@ -57,15 +60,10 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t 
         PyObject *result = PyObject_Vectorcall(function, arguments.values,
                                                arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                                arguments.keyword_names);
-        status = pyh_invoke_conclude(interp, result, reply);
+        status = pyh_invoke_conclude(interp, result, deadline_ns, reply);
         Py_XDECREF(result);
         pyh_arguments_clear(&arguments);
     }
     pyh_activation_end(activation, outer);
-    if (status == PYHOST_RAISED && pyh_now_ns() >= deadline_ns) {
-        /* Most often this says that an inner call had no answer by the same deadline. */
-        *reply = pyh_message_unref(*reply);
-        status = PYHOST_TIMEOUT;
-    }
     return status;
 }

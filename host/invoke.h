@@ -14,7 +14,8 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t 
  * arguments before its first line, RAISED otherwise. GIL held. */
 pyhost_status pyh_invoke_classify(pyh_interp *interp);
 
-/* Encodes the result of a function (borrowed), or the exception that is set when it is NULL, as pyh_invoke does. */
-pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, pyh_message **reply);
+/* Encodes the result of a function (borrowed), or the exception that is set when it is NULL, as pyh_invoke does. Past
+ * the deadline an exception is TIMEOUT. */
+pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t deadline_ns, pyh_message **reply);
 
 #endif

@@ -81,6 +81,11 @@ def relay_plainly(name, *args):
     return pyhost.call(name, *args)
 
 @pyhost.export
+async def wait_then_relay_plainly(name, *args):
+    await asyncio.sleep(0)
+    return pyhost.call(name, *args)
+
+@pyhost.export
 async def spin():
     while True:
         pass
@@ -303,6 +308,15 @@ class TestBetweenPlugins:
         while host.call("b.entries") == [("start", "far")]:
             pass
         assert host.call("b.entries") in ([], [("start", "far"), ("cancelled", "far")])
+
+    def test_a_deadline_bounds_a_plain_call_that_a_coroutine_makes(self, maker, make_barrier):
+        barrier = make_barrier()
+        maker.write("b", COMMON, limits={"deadline": "1h"})
+        host = maker.start(a=ASYNC)
+        with pytest.raises(DeadlineExceededError, match="^a.wait_then_relay_plainly did not answer by its deadline"):
+            host.call("a.wait_then_relay_plainly", "b.hold", barrier.keys, timeout=0.3)
+        # b stands at the barrier still, but a waits for it no more.
+        assert host.call("a.double", 2) == 4
 
 
 HOOKS = """

@@ -258,6 +258,66 @@ class TestNames:
             host.plugin("shapes").__wrapped__  # noqa: B018
 
 
+CALLABLES = """
+import functools
+import pyhost
+
+class Shop:
+    prices = {"tea": 3}
+
+    def price(self, item, count=1):
+        return self.prices[item] * count
+
+    @classmethod
+    def items(cls):
+        return list(cls.prices)
+
+    def __call__(self, item):
+        return item in self.prices
+
+def keep_name(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return "wrapped", function(*args, **kwargs)
+    return wrapper
+
+@keep_name
+@pyhost.export
+def inside(value):
+    return value
+
+@pyhost.export
+@keep_name
+def outside(value):
+    return value
+
+shop = Shop()
+method = pyhost.export(shop.price)
+class_method = pyhost.export(Shop.items)
+instance = pyhost.export(name="sells")(shop)
+partial = pyhost.export(name="binary")(functools.partial(int, base=2))
+nameless = pyhost.export(name="double")(lambda number: 2 * number)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "result"),
+    [
+        ("inside", (1,), ("wrapped", 1)),
+        ("outside", (1,), ("wrapped", 1)),
+        ("price", ("tea", 2), 6),
+        ("items", (), ["tea"]),
+        ("sells", ("tea",), True),
+        ("binary", ("101",), 5),
+        ("double", (4,), 8),
+    ],
+)
+def test_anything_that_can_be_called_can_be_exported(maker, name, args, result):
+    host = maker.start(callables=CALLABLES)
+    assert host.status("callables").reason == ""
+    assert host.call(f"callables.{name}", *args) == result
+
+
 class TestTimeouts:
     @pytest.mark.parametrize("timeout", [0, -1, -0.5, float("nan")])
     def test_one_that_is_no_time_is_refused(self, host, timeout):

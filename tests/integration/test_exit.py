@@ -96,10 +96,7 @@ PROGRAMS = {
         host = maker.start(plugin=PLUGIN)
         host.close()
         print(host.rescan().loaded)
-        host.submit("plugin.spin")
-        while not host.status("plugin").interpreters[0].running:
-            pass
-        host.close = lambda: type(host).close(host, 0.05)
+        host.submit("plugin.spin", timeout=0.3)
         """,
         0,
         "('plugin',)\n",
