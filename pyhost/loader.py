@@ -107,9 +107,11 @@ class LoadedPlugin:
 
     def wait_ended(self, deadline: float) -> None:
         """Wait for the interpreters until the deadline (``time.monotonic``), then give up the calls of those that run
-        still, and set aside what does not end within ``STOP_LIMIT`` after that.
+        still, and set aside what does not end within ``STOP_LIMIT`` after that. What is set aside already is not
+        waited for again.
         """
-        late = [item for item in self._interpreters if not item.wait_ended(_left(deadline))]
+        waited_for = [item for item in self._interpreters if item.state != "lost"]
+        late = [item for item in waited_for if not item.wait_ended(_left(deadline))]
         for interpreter in late:
             interpreter.abandon()
         deadline = max(deadline, time.monotonic()) + STOP_LIMIT
