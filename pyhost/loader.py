@@ -84,7 +84,7 @@ class LoadedPlugin:
             self.error = failures[0]
             self.send(Event.FAIL)
             self.close()
-            self.wait_ended(time.monotonic() + STOP_LIMIT)
+            self.wait_ended(time.monotonic())
             raise self.error
         self.send(Event.LOADED)
 
@@ -136,8 +136,6 @@ class LoadedPlugin:
     def _failure_of(self, interpreter: _core.Interpreter, deadline: float) -> PluginLoadError | None:
         name, limit = self.manifest.name, self.manifest.limits.start
         if not interpreter.wait_ready(_left(deadline)):
-            interpreter.close()
-            interpreter.set_aside()
             return PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)")
         status, detail = interpreter.start_outcome()
         match status:

@@ -13,7 +13,7 @@ from support import PATIENCE
 from support.plugins import COMMON, touch_with
 
 import pyhost
-from pyhost import _core
+from pyhost import _core, loader
 from pyhost.errors import (
     CallCancelledError,
     CallError,
@@ -157,7 +157,10 @@ class TestStarting:
         assert host.status("slow").reason == "it was not ready within 0.2 s (limits.start)"
         assert host.call("good.identity", 1) == 1
 
-    def test_one_that_blocks_outside_python_fails_and_is_set_aside_until_it_comes_back(self, maker, make_barrier):
+    def test_one_that_blocks_outside_python_fails_and_is_set_aside_until_it_comes_back(
+        self, maker, make_barrier, monkeypatch
+    ):
+        monkeypatch.setattr(loader, "STOP_LIMIT", 0.2)
         barrier = make_barrier()
         arrived, opened = barrier.keys
         maker.write("slow", f"import os\nos.write({arrived}, b'.')\nos.read({opened}, 1)", limits={"start": "200ms"})
