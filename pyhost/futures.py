@@ -33,14 +33,14 @@ class FutureDispatcher:
     def submit(
         self, function: _core.Function, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
     ) -> CallFuture:
-        """Call without waiting; the errors of the call itself are raised by the future's ``result()``."""
+        """Call without waiting. What keeps the call from being made is raised here, its outcome by ``result()``."""
         future = CallFuture()
-        self._start()
-        self._pending.add(future)
+        self._expect(future)
         try:
             future.call = function.submit(self._completions, future, args, kwargs, timeout)
         except BaseException:
             self._pending.discard(future)
+            self._completions.notify()  # the thread may have waited for this one alone
             raise
         return future
 
@@ -54,16 +54,24 @@ class FutureDispatcher:
                 future.call.cancel()
         if thread is not None:
             self._completions.notify()
-            thread.join()
+            if thread is not threading.current_thread():  # a future's callback may close the host
+                thread.join()
 
-    def _start(self) -> None:
+    def _expect(self, future: CallFuture) -> None:
         with self._lock:
+            self._pending.add(future)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pyhost-futures", daemon=True)
                 self._thread.start()
 
+    def _is_needed(self) -> bool:
+        with self._lock:
+            if self._closing and not self._pending:
+                self._thread = None
+            return self._thread is not None
+
     def _run(self) -> None:
-        while self._pending or not self._closing:
+        while self._is_needed():
             self._completions.wait()
             for future, value, error in self._completions.drain():
                 self._pending.discard(future)

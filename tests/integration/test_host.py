@@ -377,7 +377,7 @@ class TestClosing:
         assert plugin.identity(2) == 2
 
     def test_while_others_call_every_call_ends(self, maker):
-        for _ in range(5):
+        for _ in range(20):
             host = maker.start(good=COMMON)
             answered = []
 
@@ -409,6 +409,18 @@ class TestClosing:
                 thread.join(PATIENCE)
                 assert not thread.is_alive()
             assert set(answered) == {1}
+
+    def test_the_callback_of_a_future_may_do_it(self, maker):
+        host = maker.start(good=COMMON)
+        closed = threading.Event()
+
+        def close(_future):
+            host.close()
+            closed.set()
+
+        host.submit("good.identity", 1).add_done_callback(close)
+        assert closed.wait(PATIENCE)
+        assert host.plugins() == []
 
     def test_an_exception_in_the_block_closes_it_too(self, maker):
         maker.write("good", COMMON)
