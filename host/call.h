@@ -23,15 +23,15 @@ typedef enum pyh_call_state {
 
 typedef struct pyh_call {
     /* fixed once submitted */
-    pyh_route *route; /* owned */
-    pyh_function *function; /* part of the route */
+    pyh_route *route;          /* owned */
+    pyh_function *function;    /* part of the route */
     struct pyh_interp *interp; /* owned; where it was queued */
     pyh_message *request;      /* owned */
     struct pyh_interp *origin; /* borrowed; its owner thread waits for this call; NULL if no owner thread does */
     struct pyh_call *parent;   /* owned; the call that the origin is running, or NULL */
     int64_t submitted_ns;
     int64_t deadline_ns;
-    int64_t run_limit_ns; /* instead of a deadline: time from its start; PYH_NEVER for none */
+    int64_t run_limit_ns;                /* instead of a deadline: time from its start; PYH_NEVER for none */
     struct pyh_completions *completions; /* owned; NULL: a thread waits for `answered` */
     void *token;                         /* for the completions' owner */
     /* atomic: acquire/release, the answer is published by it */

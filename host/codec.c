@@ -40,9 +40,8 @@ int pyh_codec_load_datetime(pyh_codec *codec)
         const char *name;
         PyObject **type;
     } wanted[] = {
-        {"date", &codec->date_type},           {"time", &codec->time_type},
-        {"datetime", &codec->datetime_type},   {"timedelta", &codec->timedelta_type},
-        {"timezone", &codec->timezone_type},
+        {"date", &codec->date_type},           {"time", &codec->time_type},         {"datetime", &codec->datetime_type},
+        {"timedelta", &codec->timedelta_type}, {"timezone", &codec->timezone_type},
     };
     int result = 0;
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && result == 0; i++) {

@@ -207,8 +207,8 @@ static PyObject *decode_time(decoder *self)
     if (zone == NULL) {
         return NULL;
     }
-    PyObject *value = PyObject_CallFunction(self->codec->time_type, "iiiiO", time[0], time[1], time[2],
-                                            microsecond_of(time), zone);
+    PyObject *value =
+        PyObject_CallFunction(self->codec->time_type, "iiiiO", time[0], time[1], time[2], microsecond_of(time), zone);
     Py_DECREF(zone);
     return with_fold(value, time[6]);
 }

@@ -459,7 +459,8 @@ static pyhost_status encode_value(encoder *self, PyObject *value)
     if (PyBool_Check(value)) {
         return encode_singleton(self, value == Py_True ? PYH_TAG_TRUE : PYH_TAG_FALSE);
     }
-    if (PyList_CheckExact(value) || PyTuple_CheckExact(value) || PyDict_CheckExact(value) || PyAnySet_CheckExact(value)) {
+    if (PyList_CheckExact(value) || PyTuple_CheckExact(value) || PyDict_CheckExact(value) ||
+        PyAnySet_CheckExact(value)) {
         return encode_container(self, value);
     }
     if (PyBytes_CheckExact(value)) {

@@ -9,7 +9,7 @@
 
 typedef struct pyh_completions {
     _Atomic uint32_t references;
-    pyh_notifier notifier;     /* fixed after new */
+    pyh_notifier notifier;      /* fixed after new */
     _Atomic(pyh_call *) newest; /* a stack of answered calls; acquire/release */
 } pyh_completions;
 

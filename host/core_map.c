@@ -334,7 +334,8 @@ static PyObject *map_next(PyObject *object)
 {
     Map *self = (Map *)object;
     if (self->busy) {
-        PyErr_SetString(PyExc_ValueError, "map is already executing: it is taken from by another thread, or by its iterable");
+        PyErr_SetString(PyExc_ValueError,
+                        "map is already executing: it is taken from by another thread, or by its iterable");
         return NULL;
     }
     self->busy = true;
@@ -390,7 +391,8 @@ static void map_dealloc(PyObject *object)
 }
 
 static PyType_Slot map_slots[] = {
-    {Py_tp_doc, (void *)"Results of Function.map, in order. An item that failed raises in its turn; the next ones follow."},
+    {Py_tp_doc,
+     (void *)"Results of Function.map, in order. An item that failed raises in its turn; the next ones follow."},
     {Py_tp_dealloc, map_dealloc},
     {Py_tp_traverse, map_traverse},
     {Py_tp_iter, PyObject_SelfIter},

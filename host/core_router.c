@@ -194,7 +194,8 @@ static PyMethodDef router_methods[] = {
      "interpreters: known, but not running."},
     {"withdraw", router_withdraw, METH_O, "withdraw(plugin, /)\n--\n\nForget the plugin."},
     {"set_draining", router_set_draining, METH_O,
-     "set_draining(draining, /)\n--\n\nWhile it drains, the host's own calls find every plugin unavailable; calls between "
+     "set_draining(draining, /)\n--\n\nWhile it drains, the host's own calls find every plugin unavailable; calls "
+     "between "
      "plugins go on."},
     {"function", router_function, METH_O,
      "function(name, /)\n--\n\nA handle for \"plugin.function\"; it follows the plugin through reloads."},

@@ -52,12 +52,12 @@ typedef struct pyh_interp {
     /* owner thread, read by visitors between `ready` and leaving */
     PyInterpreterState *python;
     PyThreadState *thread_state;
-    pyh_codec *codec;           /* part of _core's module state there */
-    PyObject *functions;        /* tuple of the exported callables */
-    PyObject *guest;            /* the pyhost.guest.Guest there */
-    PyObject *describe;         /* guest.describe_exception */
-    PyObject *interrupt_class;  /* pyhost.errors.DeadlineInterrupt there */
-    pyh_message *boot;          /* owned; what the guest starts with */
+    pyh_codec *codec;          /* part of _core's module state there */
+    PyObject *functions;       /* tuple of the exported callables */
+    PyObject *guest;           /* the pyhost.guest.Guest there */
+    PyObject *describe;        /* guest.describe_exception */
+    PyObject *interrupt_class; /* pyhost.errors.DeadlineInterrupt there */
+    pyh_message *boot;         /* owned; what the guest starts with */
     int64_t start_limit_ns;
     int64_t stop_limit_ns;
     bool has_notifier; /* an asyncio loop watches the inbox */

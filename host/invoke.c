@@ -57,9 +57,8 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t 
         status = fail(interp, PYHOST_UNENCODABLE, reply);
     } else {
         PyObject *function = PyTuple_GET_ITEM(interp->functions, (Py_ssize_t)index);
-        PyObject *result = PyObject_Vectorcall(function, arguments.values,
-                                               arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                               arguments.keyword_names);
+        PyObject *result = PyObject_Vectorcall(
+            function, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET, arguments.keyword_names);
         status = pyh_invoke_conclude(interp, result, deadline_ns, reply);
         Py_XDECREF(result);
         pyh_arguments_clear(&arguments);

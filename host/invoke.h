@@ -5,7 +5,8 @@
 #include "interp.h"
 
 /* Calls the interpreter's function number `index` with the request's arguments. On return *reply is the encoded
- * result (OK), a failure (see failure.h) or NULL (interrupted: TIMEOUT, or CANCELLED when its calls were given up). The thread is attached
+ * result (OK), a failure (see failure.h) or NULL (interrupted: TIMEOUT, or CANCELLED when its calls
+ * were given up). The thread is attached
  * to the interpreter; the activation is its own. */
 pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t index, pyh_message *request,
                          int64_t deadline_ns, pyh_message **reply);

@@ -144,12 +144,9 @@ static void long_chains_are_freed(void)
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
-        CHECK_TEST(new_calls_have_no_limit_and_no_answer),
-        CHECK_TEST(the_first_answer_wins),
-        CHECK_TEST(begun_once_and_not_after_an_answer),
-        CHECK_TEST(racing_answerers_have_one_winner),
-        CHECK_TEST(parents_tell_whom_a_call_holds_up),
-        CHECK_TEST(long_chains_are_freed),
+        CHECK_TEST(new_calls_have_no_limit_and_no_answer), CHECK_TEST(the_first_answer_wins),
+        CHECK_TEST(begun_once_and_not_after_an_answer),    CHECK_TEST(racing_answerers_have_one_winner),
+        CHECK_TEST(parents_tell_whom_a_call_holds_up),     CHECK_TEST(long_chains_are_freed),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }

@@ -143,7 +143,10 @@ static bool is_refused(pyh_codec *codec, const char *expression)
 static void what_is_too_deep_is_refused_by_the_sender(void)
 {
     static const char *const innermost[] = {
-        "None", "timezone.utc", "time(1, tzinfo=timezone.utc)", "datetime(1, 1, 1, tzinfo=timezone.utc)",
+        "None",
+        "timezone.utc",
+        "time(1, tzinfo=timezone.utc)",
+        "datetime(1, 1, 1, tzinfo=timezone.utc)",
         "memoryview(bytes(8)).cast('d')",
     };
     pyh_codec codec = codec_make(false);

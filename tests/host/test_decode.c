@@ -251,12 +251,9 @@ static void refusals_leak_nothing(void)
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
-        CHECK_TEST(malformed_bytes_are_refused),
-        CHECK_TEST(codecs_without_a_buffer_type_refuse_buffers),
-        CHECK_TEST(cut_pickles_are_refused),
-        CHECK_TEST(no_part_of_a_message_is_one),
-        CHECK_TEST(any_byte_may_be_wrong),
-        CHECK_TEST(depth_is_bounded),
+        CHECK_TEST(malformed_bytes_are_refused), CHECK_TEST(codecs_without_a_buffer_type_refuse_buffers),
+        CHECK_TEST(cut_pickles_are_refused),     CHECK_TEST(no_part_of_a_message_is_one),
+        CHECK_TEST(any_byte_may_be_wrong),       CHECK_TEST(depth_is_bounded),
         CHECK_TEST(refusals_leak_nothing),
     };
     embed_start();

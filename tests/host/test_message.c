@@ -161,12 +161,9 @@ static void references_are_counted_across_threads(void)
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
-        CHECK_TEST(nothing_written_is_an_empty_message),
-        CHECK_TEST(writer_grows_and_keeps_what_was_written),
-        CHECK_TEST(buffers_are_copies_in_order),
-        CHECK_TEST(limits_are_kept_and_the_first_failure_sticks),
-        CHECK_TEST(discarded_writers_are_empty),
-        CHECK_TEST(reader_never_passes_the_end),
+        CHECK_TEST(nothing_written_is_an_empty_message),   CHECK_TEST(writer_grows_and_keeps_what_was_written),
+        CHECK_TEST(buffers_are_copies_in_order),           CHECK_TEST(limits_are_kept_and_the_first_failure_sticks),
+        CHECK_TEST(discarded_writers_are_empty),           CHECK_TEST(reader_never_passes_the_end),
         CHECK_TEST(references_are_counted_across_threads),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);

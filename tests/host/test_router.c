@@ -125,10 +125,8 @@ static void looking_up_races_publishing(void)
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
-        CHECK_TEST(unknown_plugins_are_not_found),
-        CHECK_TEST(published_routes_are_found_by_their_name),
-        CHECK_TEST(publishing_again_replaces),
-        CHECK_TEST(withdrawn_plugins_are_forgotten),
+        CHECK_TEST(unknown_plugins_are_not_found), CHECK_TEST(published_routes_are_found_by_their_name),
+        CHECK_TEST(publishing_again_replaces),     CHECK_TEST(withdrawn_plugins_are_forgotten),
         CHECK_TEST(looking_up_races_publishing),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);

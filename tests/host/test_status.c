@@ -73,10 +73,8 @@ static void version_is_the_header_s(void)
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
-        CHECK_TEST(codes_and_names_are_stable),
-        CHECK_TEST(every_status_is_in_the_table),
-        CHECK_TEST(messages_are_there_and_differ),
-        CHECK_TEST(values_that_are_no_status_are_unknown),
+        CHECK_TEST(codes_and_names_are_stable),    CHECK_TEST(every_status_is_in_the_table),
+        CHECK_TEST(messages_are_there_and_differ), CHECK_TEST(values_that_are_no_status_are_unknown),
         CHECK_TEST(version_is_the_header_s),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
