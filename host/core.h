@@ -15,7 +15,7 @@
 
 typedef struct pyh_core {
     pyh_codec codec;
-    pyh_interp *interp; /* owned; the plugin's interp that this module is in, NULL in the host */
+    pyh_interp *interp;    /* owned; the plugin's interp that this module is in, NULL in the host */
     PyObject *build_error; /* pyhost.errors.build */
     PyTypeObject *router_type;
     PyTypeObject *function_type;
@@ -52,6 +52,10 @@ PyObject *pyh_core_describe(PyObject *exception, PyObject *prefix);
 
 /* The value of an answer, or NULL with the exception that it stands for. Nothing is taken over. */
 PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *reply, PyObject *function);
+
+/* Waits for an event with the GIL released: 1 once it is set, 0 when the deadline has passed, -1 with an exception set
+ * when a signal handler raised. */
+int pyh_core_wait(pyh_event *event, int64_t deadline_ns);
 
 /* Seconds (float or int, > 0) to nanoseconds; None gives the default. -1 with an exception set. */
 int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns);

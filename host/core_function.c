@@ -120,9 +120,9 @@ static pyh_message *encode_request(pyh_core *core, Function *self, PyObject *con
     }
     pyh_writer_discard(&writer);
     PyObject *cause = PyErr_GetRaisedException();
-    PyObject *prefix = failed < count
-                           ? PyUnicode_FromFormat("argument %zu: ", failed + 1)
-                           : PyUnicode_FromFormat("argument %U: ", PyTuple_GET_ITEM(names, (Py_ssize_t)(failed - count)));
+    PyObject *prefix =
+        failed < count ? PyUnicode_FromFormat("argument %zu: ", failed + 1)
+                       : PyUnicode_FromFormat("argument %U: ", PyTuple_GET_ITEM(names, (Py_ssize_t)(failed - count)));
     PyErr_SetRaisedException(cause);
     if (prefix != NULL) {
         pyh_core_raise_from(core, PYHOST_UNENCODABLE, self->name, prefix);
@@ -142,20 +142,17 @@ static int64_t deadline_for(int64_t timeout_ns, const pyh_function *found)
  * up. */
 static int wait_for(pyh_call *call)
 {
-    for (;;) {
-        pyhost_status status;
-        int64_t check_ns = pyh_deadline_after(PYH_SIGNAL_CHECK_NS);
+    int outcome = pyh_core_wait(&call->answered, call->deadline_ns);
+    if (outcome < 0) {
+        pyh_call_answer(call, PYHOST_CANCELLED, NULL);
+    } else if (outcome == 0) {
         Py_BEGIN_ALLOW_THREADS
-        status = call->deadline_ns <= check_ns ? pyh_call_wait(call) : pyh_event_wait(&call->answered, check_ns);
+        while (pyh_call_wait(call) != PYHOST_OK) {
+            /* The deadline has passed: this ends at once, by our answer or by the one that is being written. */
+        }
         Py_END_ALLOW_THREADS
-        if (status == PYHOST_OK) {
-            return 0;
-        }
-        if (PyErr_CheckSignals() < 0) {
-            pyh_call_answer(call, PYHOST_CANCELLED, NULL);
-            return -1;
-        }
     }
+    return outcome < 0 ? -1 : 0;
 }
 
 /* One attempt at a queued call. CLOSED: the route is old. *value is the result, or NULL with an exception set when the
@@ -185,8 +182,7 @@ static pyhost_status call_direct(pyh_core *core, Function *self, pyh_route *rout
     int64_t started_ns = pyh_now_ns();
     int64_t deadline_ns = deadline_for(timeout_ns, found);
     pyh_message *reply = NULL;
-    pyhost_status status =
-        pyh_direct_call(interp, (size_t)(found - route->functions), request, deadline_ns, &reply);
+    pyhost_status status = pyh_direct_call(interp, (size_t)(found - route->functions), request, deadline_ns, &reply);
     if (status == PYHOST_CLOSED || status == PYHOST_NO_MEMORY) {
         return status;
     }

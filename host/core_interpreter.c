@@ -84,19 +84,8 @@ static PyObject *wait_event(pyh_event *event, PyObject *timeout)
     if (timeout_ns < 0) {
         return NULL;
     }
-    int64_t deadline_ns = pyh_deadline_after(timeout_ns);
-    for (;;) {
-        pyhost_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = pyh_event_wait(event, deadline_ns);
-        Py_END_ALLOW_THREADS
-        if (status != PYHOST_INTERRUPTED) {
-            return PyBool_FromLong(status == PYHOST_OK);
-        }
-        if (PyErr_CheckSignals() < 0) {
-            return NULL;
-        }
-    }
+    int outcome = pyh_core_wait(event, pyh_deadline_after(timeout_ns));
+    return outcome < 0 ? NULL : PyBool_FromLong(outcome);
 }
 
 static PyObject *interpreter_wait_ready(PyObject *self, PyObject *timeout)
@@ -184,6 +173,12 @@ static PyObject *interpreter_get_queued(PyObject *self, void *unused)
     return PyLong_FromSize_t(pyh_channel_depth(&interp_of(self)->inbox));
 }
 
+static PyObject *interpreter_get_load(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(pyh_interp_load(interp_of(self)));
+}
+
 static PyObject *interpreter_get_running(PyObject *self, void *unused)
 {
     (void)unused;
@@ -222,6 +217,7 @@ static PyGetSetDef interpreter_getset[] = {
     {"id", interpreter_get_id, NULL, "pyhost's own number for it, unique in the process.", NULL},
     {"state", interpreter_get_state, NULL, "starting, running, draining, stopped, failed or lost.", NULL},
     {"queued", interpreter_get_queued, NULL, "How many calls wait in its inbox.", NULL},
+    {"load", interpreter_get_load, NULL, "How many calls it has accepted and not finished.", NULL},
     {"running", interpreter_get_running, NULL, "How many calls it is executing.", NULL},
     {"served", interpreter_get_served, NULL, "How many calls it has finished.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

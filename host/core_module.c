@@ -40,8 +40,8 @@ PyObject *pyh_core_describe(PyObject *exception, PyObject *prefix)
         PyErr_Clear();
         text = PyUnicode_FromString("(its str() raised)");
     }
-    PyObject *description = text != NULL ? PyUnicode_FromFormat("%V%s: %U", prefix, "", Py_TYPE(exception)->tp_name, text)
-                                         : NULL;
+    PyObject *description =
+        text != NULL ? PyUnicode_FromFormat("%V%s: %U", prefix, "", Py_TYPE(exception)->tp_name, text) : NULL;
     Py_XDECREF(text);
     return description;
 }
@@ -75,6 +75,25 @@ PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *rep
     pyh_core_raise(core, status, function, value);
     Py_XDECREF(value);
     return NULL;
+}
+
+int pyh_core_wait(pyh_event *event, int64_t deadline_ns)
+{
+    for (;;) {
+        pyhost_status status;
+        /* A signal that arrives just before the wait does not end it, so the wait ends by itself now and then. */
+        int64_t check_ns = pyh_deadline_after(PYH_SIGNAL_CHECK_NS);
+        bool is_last = deadline_ns <= check_ns;
+        Py_BEGIN_ALLOW_THREADS
+        status = pyh_event_wait(event, is_last ? deadline_ns : check_ns);
+        Py_END_ALLOW_THREADS
+        if (status == PYHOST_OK || (status == PYHOST_TIMEOUT && is_last)) {
+            return status == PYHOST_OK;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
 }
 
 int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns)
@@ -117,9 +136,12 @@ static int core_exec(PyObject *module)
         PyType_Spec *spec;
         PyTypeObject **type;
     } types[] = {
-        {&pyh_buffer_spec, &core->codec.buffer_type}, {&pyh_router_spec, &core->router_type},
-        {&pyh_function_spec, &core->function_type},   {&pyh_map_spec, &core->map_type},
-        {&pyh_call_spec, &core->call_type},           {&pyh_completions_spec, &core->completions_type},
+        {&pyh_buffer_spec, &core->codec.buffer_type},
+        {&pyh_router_spec, &core->router_type},
+        {&pyh_function_spec, &core->function_type},
+        {&pyh_map_spec, &core->map_type},
+        {&pyh_call_spec, &core->call_type},
+        {&pyh_completions_spec, &core->completions_type},
         {&pyh_interpreter_spec, &core->interpreter_type},
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -195,12 +217,15 @@ static PyMethodDef core_methods[] = {
     {"copy", core_copy, METH_O,
      "copy(value)\n--\n\nThe value as it arrives in another interpreter: encoded to a message and decoded again."},
     {"lost_count", core_lost_count, METH_NOARGS,
-     "lost_count()\n--\n\nHow many interpreters have been set aside; while there are any, CPython cannot be finalized."},
+     "lost_count()\n--\n\nHow many interpreters have been set aside; while there are any, CPython cannot be "
+     "finalized."},
     {"open_inbox", pyh_core_open_inbox, METH_NOARGS,
-     "open_inbox()\n--\n\nIn a plugin: a file descriptor that is readable while calls wait in this interpreter's inbox."},
+     "open_inbox()\n--\n\nIn a plugin: a file descriptor that is readable while calls wait in this interpreter's "
+     "inbox."},
     {"serve_ready", (PyCFunction)(void (*)(void))pyh_core_serve_ready, METH_FASTCALL,
      "serve_ready(start, is_coroutine_function)\n--\n\nIn a plugin: run the calls that wait. Plain functions are "
-     "called; for coroutine functions start(coroutine, call, seconds_left) is. Returns three truths: more may come; some "
+     "called; for coroutine functions start(coroutine, call, seconds_left) is. Returns three truths: more may come; "
+     "some "
      "running call was given up; all are to be."},
     {NULL, NULL, 0, NULL},
 };

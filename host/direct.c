@@ -158,7 +158,6 @@ typedef struct {
  * interrupts meant for the first. The thread state is NULL for no memory. Within a visit. */
 static place find_place(pyh_interp *interp)
 {
-    PyThreadState *current = PyThreadState_GetUnchecked();
     if (pyh_current_interp == interp) {
         return (place){interp->thread_state, interp->activation};
     }
@@ -166,6 +165,7 @@ static place find_place(pyh_interp *interp)
     if (entry == NULL) {
         return (place){NULL, NULL};
     }
+    PyThreadState *current = PyThreadState_GetUnchecked();
     bool is_inside = current != NULL && PyThreadState_GetInterpreter(current) == interp->python;
     return (place){is_inside ? current : thread_state_of(entry), entry->activation};
 }

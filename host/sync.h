@@ -50,6 +50,9 @@ void pyh_condition_broadcast(pyh_condition *condition);
 /* Waits with the mutex held by the caller. Spurious returns happen. TIMEOUT when the deadline has passed. */
 pyhost_status pyh_condition_wait(pyh_condition *condition, pyh_mutex *mutex, int64_t deadline_ns);
 
+/* A signal that arrives just before a wait does not end it, so who waits for Python looks for signals this often. */
+enum { PYH_SIGNAL_CHECK_NS = 200 * 1000 * 1000 };
+
 /* An event that is set once, and waited for by any number of threads. Zeroed memory is an unset event. */
 typedef struct pyh_event {
 #ifdef __linux__
@@ -67,9 +70,6 @@ bool pyh_event_is_set(pyh_event *event);
 /* Sets it and wakes every waiter; what was written before is visible to them. Makes a system call only if a thread
  * waits. The setter must own a share of the memory: a waiter may drop its own as soon as it sees the event set. */
 void pyh_event_set(pyh_event *event);
-/* A signal that arrives just before a wait does not end it, so who waits for Python looks for signals this often. */
-enum { PYH_SIGNAL_CHECK_NS = 200 * 1000 * 1000 };
-
 /* OK, TIMEOUT, or INTERRUPTED when a signal handler ran (on Linux). */
 pyhost_status pyh_event_wait(pyh_event *event, int64_t deadline_ns);
 

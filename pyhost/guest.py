@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from pyhost.guest_loop import GuestLoop
+
     type Description = dict[str, Any]
 
 __all__ = ["DeadlineInterrupt", "Guest", "describe_exception"]
@@ -47,15 +49,13 @@ class Guest:
         self.functions = tuple(functions)
         self.description: Description = {"doc": _doc_of(module), "functions": descriptions}
         self.serve: Callable[[], None] | None = None
-        self._run_hook: Callable[[Callable[[], Any]], Any] = _run
-        self._last_hooks: list[Callable[[], None]] = []
+        self._loop: GuestLoop | None = None
         are_coroutines = tuple(description["async"] for description in descriptions)
         if any(are_coroutines) or any(map(_is_coroutine_function, start_hooks + self._stop_hooks)):
-            from pyhost.guest_loop import GuestLoop
+            from pyhost import guest_loop
 
-            loop = GuestLoop(are_coroutines)
-            self.serve, self._run_hook = loop.serve, loop.run_hook
-            self._last_hooks.append(loop.close)
+            self._loop = guest_loop.GuestLoop(are_coroutines)
+            self.serve = self._loop.serve
         for hook in start_hooks:
             self._run_hook(hook)
 
@@ -70,14 +70,20 @@ class Guest:
                 self._run_hook(hook)
             except BaseException as error:
                 failures.append(error)
-        for hook in self._last_hooks:
-            hook()
+        if self._loop is not None:
+            self._loop.close()
         if "atexit" in sys.modules:
             sys.modules["atexit"]._run_exitfuncs()
         if "threading" in sys.modules:
             _join_threads(sys.modules["threading"], grace)
         if failures:
             raise failures[0]
+
+    def _run_hook(self, hook: "Callable[[], Any]") -> None:
+        if self._loop is not None:
+            self._loop.run_hook(hook)
+        else:
+            hook()
 
 
 def _check_names(descriptions: "list[Description]") -> None:
@@ -146,10 +152,6 @@ def _exported_name(function: "Callable[..., Any]", name: "str | None") -> str:
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ValueError(f"{_name_of(function)} is exported as {name!r}; allowed: text of printable characters")
     return name
-
-
-def _run(hook: "Callable[[], Any]") -> "Any":
-    return hook()
 
 
 def _restore_site_builtins() -> None:

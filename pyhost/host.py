@@ -89,7 +89,6 @@ class Host:
 
     def start(self) -> None:
         """Load every plugin of the folder and wait until each runs or has failed."""
-        self._router.set_draining(False)
         self.rescan()
 
     def close(self, grace: float = 5.0) -> None:
@@ -101,21 +100,11 @@ class Host:
         deadline = time.monotonic() + grace
         with self._lock:
             plugins = list(self._plugins.values())
-            # Plugins call each other, so each stays open until all have finished what they have.
             self._router.set_draining(True)
-            while not all(plugin.is_idle() for plugin in plugins) and time.monotonic() < deadline:
-                time.sleep(0.002)
-            for plugin in plugins:
-                self._router.publish(plugin.manifest.name, (), ())
-                plugin.close()
-            self._wait_ended(plugins, max(deadline - time.monotonic(), 0.0))
-            self._futures.close()
-            self._router = _core.Router()
-            self._functions.clear()
-            self._futures = FutureDispatcher()
-            self._plugins.clear()
-            self._bad_manifests.clear()
-            _open_hosts.discard(self)
+            try:
+                self._close(plugins, deadline)
+            finally:
+                self._router.set_draining(False)
 
     def rescan(self) -> ScanReport:
         """Read the folder again: load what is new, replace what has changed, retry what failed, stop what is gone.
@@ -207,6 +196,22 @@ class Host:
             source=str(path),
             doc="",
         )
+
+    def _close(self, plugins: Sequence[LoadedPlugin], deadline: float) -> None:
+        # Plugins call each other, so each stays open until all have finished what they have.
+        while not all(plugin.is_idle() for plugin in plugins) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        for plugin in plugins:
+            self._router.publish(plugin.manifest.name, (), ())
+            plugin.close()
+        self._wait_ended(plugins, max(deadline - time.monotonic(), 0.0))
+        self._futures.close()
+        self._futures = FutureDispatcher()
+        for plugin in plugins:
+            self._router.withdraw(plugin.manifest.name)
+        self._plugins.clear()
+        self._bad_manifests.clear()
+        _open_hosts.discard(self)
 
     def _note_broken_manifests(self, errors: Iterable[tuple[str, Path, ManifestError]]) -> set[str]:
         """Keep the errors to show; the names of running plugins whose manifest has become one of them."""

@@ -102,8 +102,8 @@ class LoadedPlugin:
             self.send(Event.DRAIN)
 
     def is_idle(self) -> bool:
-        """Whether no call waits or runs."""
-        return not any(item.queued or item.running for item in self._interpreters)
+        """Whether every call that it has accepted is finished."""
+        return not any(item.load for item in self._interpreters)
 
     def wait_ended(self, deadline: float) -> None:
         """Wait for the interpreters until the deadline (``time.monotonic``), then give up the calls of those that run

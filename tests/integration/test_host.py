@@ -370,11 +370,11 @@ class TestClosing:
 
     def test_a_handle_of_a_plugin_outlives_a_restart(self, maker):
         host = maker.start(good=COMMON)
-        plugin = host.plugin("good")
-        assert plugin.identity(1) == 1
+        plugin, function = host.plugin("good"), host.function("good.identity")
+        assert (plugin.identity(1), function(1)) == (1, 1)
         host.close()
         host.start()
-        assert plugin.identity(2) == 2
+        assert (plugin.identity(2), function(2)) == (2, 2)
 
     def test_while_others_call_every_call_ends(self, maker):
         for _ in range(20):

@@ -171,7 +171,11 @@ class TestRescan:
 
 
 class TestWhileCalled:
-    def test_no_call_is_dropped(self, maker):
+    @pytest.mark.parametrize("mark", ["@pyhost.export", "@pyhost.export(direct=True)"])
+    def test_no_call_is_dropped(self, maker, mark):
+        def version(number):
+            return f"import pyhost\n{mark}\ndef version():\n    return {number}\n"
+
         host = maker.start(shop=version(0))
         stop = threading.Event()
 
@@ -192,27 +196,6 @@ class TestWhileCalled:
             assert seen == sorted(seen), "an old version answered after a new one"
             assert set(seen) <= set(range(11))
         assert host.call("shop.version") == 10
-
-    def test_no_direct_call_is_dropped(self, maker):
-        def direct(number):
-            return f"import pyhost\n@pyhost.export(direct=True)\ndef version():\n    return {number}\n"
-
-        host = maker.start(shop=direct(0))
-        stop = threading.Event()
-
-        def work(_):
-            seen = []
-            while not stop.is_set():
-                seen.append(host.call("shop.version"))
-            return seen
-
-        with ThreadPoolExecutor(4) as pool:
-            workers = pool.map(work, range(4))
-            for number in range(1, 11):
-                maker.write("shop", direct(number))
-                assert host.rescan() == report(replaced=("shop",))
-            stop.set()
-            assert all(seen == sorted(seen) for seen in workers)
 
     def test_a_call_under_way_is_finished_by_the_version_that_has_it(self, maker, make_barrier):
         barrier = make_barrier()
