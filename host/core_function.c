@@ -9,6 +9,11 @@
 #include "core.h"
 #include "direct.h"
 
+/* Waking a thread on an idle processor takes tens of microseconds, so a caller first spins for the answer, as long as
+ * that pays for this function: answers that come in time give patience, others take it away; with none left, one call
+ * in PROBE_EVERY tries again. */
+enum { SPIN_NS = 25 * 1000, MOST_PATIENCE = 4, PROBE_EVERY = 256 };
+
 /* How often a call looks for a newer route before it calls the plugin unavailable. */
 enum { MOST_ATTEMPTS = 8 };
 
@@ -23,6 +28,8 @@ typedef struct {
     uint64_t version;
     pyh_route *route; /* owned */
     pyh_function *found;
+    unsigned patience; /* how often spinning for an answer may still fail, see wait_for */
+    unsigned unspun;   /* calls that did not spin since the last one that did */
 } Function;
 
 static PyObject *function_vectorcall(PyObject *object, PyObject *const *arguments, size_t count, PyObject *names);
@@ -46,6 +53,7 @@ PyObject *pyh_core_function(pyh_core *core, pyh_router *router, PyObject *name)
     self->vectorcall = function_vectorcall;
     self->router = pyh_router_ref(router);
     self->name = Py_NewRef(name);
+    self->patience = MOST_PATIENCE;
     self->plugin = strdup(text);
     if (self->plugin == NULL) {
         Py_DECREF(self);
@@ -138,10 +146,32 @@ static int64_t deadline_for(int64_t timeout_ns, const pyh_function *found)
     return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
 }
 
+/* Whether the answer came while we spun, with the GIL released. */
+static bool spin_for(Function *self, pyh_call *call)
+{
+    bool answered;
+    if (self->patience == 0 && ++self->unspun < PROBE_EVERY) {
+        return false;
+    }
+    self->unspun = 0;
+    Py_BEGIN_ALLOW_THREADS
+    answered = pyh_event_spin(&call->answered, SPIN_NS);
+    Py_END_ALLOW_THREADS
+    if (!answered) {
+        self->patience -= self->patience > 0;
+    } else if (self->patience < MOST_PATIENCE) {
+        self->patience++;
+    }
+    return answered;
+}
+
 /* Waits for the answer with the GIL released. -1 with an exception set: a signal handler raised, the call is given
  * up. */
-static int wait_for(pyh_call *call)
+static int wait_for(Function *self, pyh_call *call)
 {
+    if (spin_for(self, call)) {
+        return 0;
+    }
     int outcome = pyh_core_wait(&call->answered, call->deadline_ns);
     if (outcome < 0) {
         pyh_call_answer(call, PYHOST_CANCELLED, NULL);
@@ -169,7 +199,7 @@ static pyhost_status call_queued(pyh_core *core, Function *self, pyh_route *rout
     call->parent = pyh_current_call != NULL ? pyh_call_ref(pyh_current_call) : NULL;
     pyhost_status status = pyh_route_submit(route, call);
     if (status == PYHOST_OK) {
-        *value = wait_for(call) == 0 ? pyh_core_answer(core, call->status, call->reply, self->name) : NULL;
+        *value = wait_for(self, call) == 0 ? pyh_core_answer(core, call->status, call->reply, self->name) : NULL;
     }
     pyh_call_unref(call);
     return status;

@@ -214,6 +214,29 @@ pyhost_status pyh_event_wait(pyh_event *event, int64_t deadline_ns)
 
 #endif
 
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+bool pyh_event_spin(pyh_event *event, int64_t most_ns)
+{
+    int64_t end_ns = pyh_now_ns() + most_ns;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (pyh_event_is_set(event)) {
+                return true;
+            }
+            relax();
+        }
+    } while (pyh_now_ns() < end_ns);
+    return false;
+}
+
 pyhost_status pyh_notifier_init(pyh_notifier *notifier)
 {
 #ifdef __linux__

@@ -70,6 +70,8 @@ bool pyh_event_is_set(pyh_event *event);
 /* Sets it and wakes every waiter; what was written before is visible to them. Makes a system call only if a thread
  * waits. The setter must own a share of the memory: a waiter may drop its own as soon as it sees the event set. */
 void pyh_event_set(pyh_event *event);
+/* Looks again and again for at most that time, without giving up the processor; whether it is set. */
+bool pyh_event_spin(pyh_event *event, int64_t most_ns);
 /* OK, TIMEOUT, or INTERRUPTED when a signal handler ran (on Linux). */
 pyhost_status pyh_event_wait(pyh_event *event, int64_t deadline_ns);
 

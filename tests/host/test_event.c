@@ -31,6 +31,18 @@ static void event_stays_set(void)
     pyh_event_deinit(&event);
 }
 
+static void event_spin_sees_what_is_set_and_gives_up_in_time(void)
+{
+    pyh_event event = {0};
+    pyh_event_init(&event);
+    int64_t start = pyh_now_ns();
+    CHECK(!pyh_event_spin(&event, SHORT_NS));
+    CHECK(pyh_now_ns() >= start + SHORT_NS);
+    pyh_event_set(&event);
+    CHECK(pyh_event_spin(&event, 0));
+    pyh_event_deinit(&event);
+}
+
 typedef struct {
     pyh_event events[ROUNDS];
     int values[ROUNDS]; /* each written before its event is set */
@@ -44,6 +56,9 @@ static void set_or_wait(size_t index, void *shared)
             rounds->values[i] = i;
             pyh_event_set(&rounds->events[i]);
         } else {
+            /* One waiter only spins, so that it is never the one who is woken. */
+            while (index == 1 && !pyh_event_spin(&rounds->events[i], SHORT_NS)) {
+            }
             CHECK_STATUS(pyh_event_wait(&rounds->events[i], PYH_NEVER), PYHOST_OK);
             CHECK_EQUAL(rounds->values[i], i);
         }
@@ -124,6 +139,7 @@ int main(int argc, char **argv)
     static const check_test tests[] = {
         CHECK_TEST(event_times_out),
         CHECK_TEST(event_stays_set),
+        CHECK_TEST(event_spin_sees_what_is_set_and_gives_up_in_time),
         CHECK_TEST(event_wakes_every_waiter_and_publishes),
         CHECK_TEST(signals_interrupt_waits),
         CHECK_TEST(notifier_stays_readable_until_cleared),
