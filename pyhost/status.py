@@ -89,6 +89,26 @@ class FunctionStatus:
     rejected: int
     """Refused because every inbox was full."""
     latency: LatencySummary
+    cpu: float = 0.0
+    """Seconds of CPU that its calls took; calls under 20 µs and direct ones count with their whole time."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAccount:
+    """What one interpreter has allocated through CPython, over all its allocators and threads. Sizes in bytes."""
+
+    current: int
+    """What it holds: its blocks, and those pages of its object arenas that it has touched."""
+    peak: int
+    """The most that it has held; arenas, of 1 MiB each, count whole. Limits are held against this count."""
+    limit: int | None
+    """Where its running call gets MemoryError; None: no limit."""
+    allocations: int
+    """Live blocks and arenas; objects of up to 512 bytes share arenas."""
+    refused: int
+    """Allocations that were refused at the hard limit."""
+    raised: int
+    """How often its code got MemoryError because it was over its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +125,10 @@ class InterpreterStatus:
     """Calls that it is executing (more than one with async or direct functions)."""
     served: int
     """Calls that it has finished."""
+    memory: MemoryAccount | None = None
+    """None where memory is not counted: another allocator than CPython's own is in place (``-X dev``)."""
+    cpu: float = 0.0
+    """Seconds of CPU of its owner thread and of every thread that the plugin started, ended ones too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +147,10 @@ class PluginStatus:
     """Path of its plugin.toml or .py file."""
     doc: str
     interpreters: tuple[InterpreterStatus, ...] = ()
+    cpu: float = 0.0
+    """Seconds of CPU of all its interpreters, ended ones too."""
+    replaced: int = 0
+    """Interpreters that were replaced because they went past the hard memory limit."""
     functions: tuple[FunctionStatus, ...] = field(default=())
 
     def function(self, name: str) -> FunctionStatus | None:
