@@ -61,6 +61,7 @@ pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t de
         .thread_deadline_ns = pyh_current_deadline_ns,
     };
     pyh_current_deadline_ns = deadline_ns;
+    pyh_this_thread.calls++;
     /* An inner call takes the next odd number, so that interrupts for the outer one pause meanwhile. */
     atomic_store(&activation->sequence, outer.sequence + 1 + (outer.sequence & 1));
     atomic_store(&activation->deadline_ns, deadline_ns);
@@ -87,9 +88,10 @@ void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer)
     uint64_t sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed);
     bool nested = (outer.sequence & 1) != 0;
     pyh_current_deadline_ns = outer.thread_deadline_ns;
+    pyh_this_thread.calls--;
     atomic_store(&activation->deadline_ns, outer.deadline_ns);
     atomic_store(&activation->sequence, sequence + (nested ? 2 : 1));
-    if (deadline_ns != PYH_NEVER && pyh_now_ns() >= deadline_ns) {
+    if (PyThreadState_GetUnchecked()->async_exc != NULL || (deadline_ns != PYH_NEVER && pyh_now_ns() >= deadline_ns)) {
         /* One that was set but not yet raised would hit the next call. */
         PyThreadState_SetAsyncExc(activation->thread, NULL);
     }
@@ -113,6 +115,7 @@ static bool interrupt(const runaway *call)
     }
     PyThreadState *thread_state = PyThreadState_New(interp->python);
     if (thread_state != NULL) {
+        pyh_this_thread.visits++;
         PyEval_RestoreThread(thread_state);
         runs = atomic_load(&call->activation->sequence) == call->sequence;
         if (runs && interp->interrupt_class != NULL) {
@@ -120,6 +123,7 @@ static bool interrupt(const runaway *call)
         }
         PyThreadState_Clear(thread_state);
         PyThreadState_DeleteCurrent();
+        pyh_this_thread.visits--;
     }
     pyh_interp_leave(interp);
     return runs;

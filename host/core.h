@@ -13,17 +13,26 @@
 #include "interp.h"
 #include "route.h"
 
+typedef enum pyh_core_type_index {
+    PYH_CORE_ROUTER,
+    PYH_CORE_FUNCTION,
+    PYH_CORE_MAP,
+    PYH_CORE_CALL,
+    PYH_CORE_COMPLETIONS,
+    PYH_CORE_INTERPRETER,
+    PYH_CORE_TYPES,
+} pyh_core_type_index;
+
 typedef struct pyh_core {
     pyh_codec codec;
-    pyh_interp *interp;    /* owned; the plugin's interp that this module is in, NULL in the host */
-    PyObject *build_error; /* pyhost.errors.build */
-    PyTypeObject *router_type;
-    PyTypeObject *function_type;
-    PyTypeObject *map_type;
-    PyTypeObject *call_type;
-    PyTypeObject *completions_type;
-    PyTypeObject *interpreter_type;
+    pyh_interp *interp;                  /* owned; the plugin's interp that this module is in, NULL in the host */
+    PyObject *build_error;               /* pyhost.errors.build */
+    PyObject *module;                    /* borrowed; the module that this is the state of */
+    PyTypeObject *types[PYH_CORE_TYPES]; /* NULL until their first use */
 } pyh_core;
+
+/* The type, made at its first use: each costs an interpreter 3 kB. Borrowed; NULL with an exception set. */
+PyTypeObject *pyh_core_type(pyh_core *core, pyh_core_type_index index);
 
 extern PyModuleDef pyh_core_module;
 

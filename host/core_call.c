@@ -1,5 +1,6 @@
 /* core_call: _core.Call, a call under way, and _core.Completions, where answered ones are fetched. */
 #include "core.h"
+#include "cpu.h"
 #include "failure.h"
 #include "invoke.h"
 
@@ -18,7 +19,8 @@ typedef struct {
 
 PyObject *pyh_core_wrap_call(pyh_core *core, pyh_call *call)
 {
-    Call *self = (Call *)core->call_type->tp_alloc(core->call_type, 0);
+    PyTypeObject *type = pyh_core_type(core, PYH_CORE_CALL);
+    Call *self = type != NULL ? (Call *)type->tp_alloc(type, 0) : NULL;
     if (self != NULL) {
         self->call = pyh_call_ref(call);
     }
@@ -56,7 +58,7 @@ static void conclude(pyh_core *core, Call *self, PyObject *result)
 {
     pyh_call *call = self->call;
     pyh_message *reply = NULL;
-    pyhost_status status = pyh_invoke_conclude(core->interp, result, call->deadline_ns, &reply);
+    pyhost_status status = pyh_invoke_conclude(core->interp, result, call->submitted_ns, call->deadline_ns, &reply);
     self->call = NULL;
     atomic_fetch_sub_explicit(&core->interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(core->interp);
@@ -113,11 +115,13 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
     if (deadline_ns != PYH_NEVER && deadline_ns <= pyh_now_ns()) {
         deadline_ns = pyh_deadline_after(CLEAN_UP_NS);
     }
+    int64_t started_ns = pyh_now_ns();
     pyh_current_call = call;
     pyh_activation_outer outer = pyh_activation_begin(core->interp->activation, deadline_ns);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
     pyh_activation_end(core->interp->activation, outer);
     pyh_current_call = NULL;
+    pyh_stats_charge(&call->function->stats, pyh_cpu_since(started_ns, core->interp->account));
     return result;
 }
 

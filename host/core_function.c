@@ -45,7 +45,8 @@ PyObject *pyh_core_function(pyh_core *core, pyh_router *router, PyObject *name)
         }
         return NULL;
     }
-    Function *self = PyObject_GC_New(Function, core->function_type);
+    PyTypeObject *type = pyh_core_type(core, PYH_CORE_FUNCTION);
+    Function *self = type != NULL ? PyObject_GC_New(Function, type) : NULL;
     if (self == NULL) {
         return NULL;
     }
@@ -212,7 +213,8 @@ static pyhost_status call_direct(pyh_core *core, Function *self, pyh_route *rout
     int64_t started_ns = pyh_now_ns();
     int64_t deadline_ns = deadline_for(timeout_ns, found);
     pyh_message *reply = NULL;
-    pyhost_status status = pyh_direct_call(interp, (size_t)(found - route->functions), request, deadline_ns, &reply);
+    pyhost_status status =
+        pyh_direct_call(interp, found, (size_t)(found - route->functions), request, deadline_ns, &reply);
     if (status == PYHOST_CLOSED || status == PYHOST_NO_MEMORY) {
         return status;
     }
@@ -237,8 +239,10 @@ static PyObject *invoke(Function *self, PyObject *const *arguments, size_t count
         pyh_function *found;
         status = pyh_core_function_resolve((PyObject *)self, &route, &found);
         if (status == PYHOST_OK) {
-            status = found->direct ? call_direct(core, self, route, found, request, timeout_ns, &value)
-                                   : call_queued(core, self, route, found, request, timeout_ns, &value);
+            /* One that cannot be called directly just now, as it is starting, may take the call into its inbox. */
+            bool directly = found->direct && attempt % 2 == 0;
+            status = directly ? call_direct(core, self, route, found, request, timeout_ns, &value)
+                              : call_queued(core, self, route, found, request, timeout_ns, &value);
             pyh_route_unref(route);
         }
     }
@@ -361,8 +365,9 @@ static PyObject *function_submit(PyObject *object, PyObject *arguments)
     Function *self = (Function *)object;
     PyObject *completions, *future, *positional, *keywords, *timeout = Py_None;
     flat_arguments flat;
-    if (!PyArg_ParseTuple(arguments, "O!OO!O!|O:submit", core->completions_type, &completions, &future, &PyTuple_Type,
-                          &positional, &PyDict_Type, &keywords, &timeout)) {
+    PyTypeObject *type = pyh_core_type(core, PYH_CORE_COMPLETIONS);
+    if (type == NULL || !PyArg_ParseTuple(arguments, "O!OO!O!|O:submit", type, &completions, &future, &PyTuple_Type,
+                                          &positional, &PyDict_Type, &keywords, &timeout)) {
         return NULL;
     }
     int64_t timeout_ns = pyh_core_timeout(timeout, 0);

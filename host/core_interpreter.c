@@ -1,5 +1,8 @@
 /* core_interpreter: _core.Interpreter, by which the host starts, watches and ends a plugin's interpreter. */
 #include "core.h"
+#include "cpu.h"
+#include "failure.h"
+#include "memory.h"
 
 typedef struct {
     PyObject_HEAD
@@ -18,13 +21,15 @@ pyh_interp *pyh_core_unwrap_interpreter(PyObject *interpreter)
 
 static PyObject *interpreter_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"router", "name", "inbox", NULL};
+    static char *names[] = {"router", "name", "inbox", "memory", NULL};
     pyh_core *core = pyh_core_of(type);
+    PyTypeObject *router_type = pyh_core_type(core, PYH_CORE_ROUTER);
     PyObject *router;
     const char *name;
     Py_ssize_t inbox;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!sn:Interpreter", names, core->router_type, &router, &name,
-                                     &inbox)) {
+    long long memory = PYH_NO_LIMIT;
+    if (router_type == NULL || !PyArg_ParseTupleAndKeywords(arguments, keywords, "O!sn|L:Interpreter", names,
+                                                            router_type, &router, &name, &inbox, &memory)) {
         return NULL;
     }
     if (inbox < 1) {
@@ -36,7 +41,7 @@ static PyObject *interpreter_new(PyTypeObject *type, PyObject *arguments, PyObje
     }
     Interpreter *self = (Interpreter *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->interp = pyh_interp_new(pyh_core_unwrap_router(router), name, (size_t)inbox);
+        self->interp = pyh_interp_new(pyh_core_unwrap_router(router), name, (size_t)inbox, memory);
         if (self->interp == NULL) {
             Py_DECREF(self);
             return PyErr_NoMemory();
@@ -191,6 +196,41 @@ static PyObject *interpreter_get_served(PyObject *self, void *unused)
     return PyLong_FromUnsignedLongLong(atomic_load(&interp_of(self)->served));
 }
 
+static PyObject *interpreter_condemn(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyh_message *reply = pyh_failure_over_limit(interp_of(self));
+    pyh_interp_condemn(interp_of(self), reply);
+    pyh_message_unref(reply);
+    Py_RETURN_NONE;
+}
+
+static PyObject *interpreter_get_memory(PyObject *self, void *unused)
+{
+    (void)unused;
+    if (!pyh_memory_is_counted()) {
+        Py_RETURN_NONE;
+    }
+    pyh_account_figures figures = pyh_account_read(interp_of(self)->account);
+    PyObject *limit =
+        figures.limit_bytes != PYH_NO_LIMIT ? PyLong_FromLongLong(figures.limit_bytes) : Py_NewRef(Py_None);
+    return Py_BuildValue("(LLNLKK)", (long long)figures.current_bytes, (long long)figures.peak_bytes, limit,
+                         (long long)figures.allocations, (unsigned long long)figures.refused,
+                         (unsigned long long)figures.raised);
+}
+
+static PyObject *interpreter_get_cpu(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyFloat_FromDouble((double)pyh_cpu_read(interp_of(self)->account) / 1e9);
+}
+
+static PyObject *interpreter_get_condemned(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(atomic_load(&interp_of(self)->account->condemned));
+}
+
 static PyMethodDef interpreter_methods[] = {
     {"start", interpreter_start, METH_VARARGS,
      "start(boot, start_limit, stop_limit, /)\n--\n\nStart the owner thread, once. boot: what pyhost.guest starts "
@@ -208,6 +248,8 @@ static PyMethodDef interpreter_methods[] = {
     {"abandon", interpreter_abandon, METH_NOARGS,
      "abandon()\n--\n\nClose it and give up its calls: their callers get CallCancelledError now, and Python code that "
      "runs is interrupted."},
+    {"condemn", interpreter_condemn, METH_NOARGS,
+     "condemn()\n--\n\nClose it because it went past its hard memory limit; the calls in its inbox end with that."},
     {"set_aside", interpreter_set_aside, METH_NOARGS,
      "set_aside()\n--\n\nGive it up: it is lost unless its thread comes back."},
     {NULL, NULL, 0, NULL},
@@ -220,11 +262,19 @@ static PyGetSetDef interpreter_getset[] = {
     {"load", interpreter_get_load, NULL, "How many calls it has accepted and not finished.", NULL},
     {"running", interpreter_get_running, NULL, "How many calls it is executing.", NULL},
     {"served", interpreter_get_served, NULL, "How many calls it has finished.", NULL},
+    {"memory", interpreter_get_memory, NULL,
+     "(current, peak, limit or None, allocations, refused, raised) as status.MemoryAccount has them; None when memory "
+     "is "
+     "not counted.",
+     NULL},
+    {"cpu", interpreter_get_cpu, NULL, "Seconds of processor time of its threads, ended ones too.", NULL},
+    {"condemned", interpreter_get_condemned, NULL, "Whether it went past its hard memory limit.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot interpreter_slots[] = {
-    {Py_tp_doc, (void *)"Interpreter(router, name, inbox)\n--\n\nOne plugin interpreter and its owner thread."},
+    {Py_tp_doc, (void *)"Interpreter(router, name, inbox, memory=...)\n--\n\nOne plugin interpreter and its owner "
+                        "thread. memory: its limit in bytes, none by default."},
     {Py_tp_new, interpreter_new},
     {Py_tp_dealloc, interpreter_dealloc},
     {Py_tp_methods, interpreter_methods},

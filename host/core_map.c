@@ -347,7 +347,8 @@ static PyObject *map_next(PyObject *object)
 PyObject *pyh_core_map(pyh_core *core, PyObject *function, PyObject *iterable, int64_t timeout_ns)
 {
     PyObject *iterator = PyObject_GetIter(iterable);
-    Map *self = iterator != NULL ? (Map *)core->map_type->tp_alloc(core->map_type, 0) : NULL;
+    PyTypeObject *type = pyh_core_type(core, PYH_CORE_MAP);
+    Map *self = iterator != NULL && type != NULL ? (Map *)type->tp_alloc(type, 0) : NULL;
     if (self == NULL) {
         Py_XDECREF(iterator);
         return NULL;

@@ -3,6 +3,7 @@
 
 #include "buffer.h"
 #include "core.h"
+#include "memory.h"
 #include "runtime.h"
 
 pyh_core *pyh_core_of(PyTypeObject *type)
@@ -112,63 +113,79 @@ int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns)
     return value < 9e9 ? (int64_t)ceil(value * 1e9) : PYH_NEVER;
 }
 
-static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
+static const struct {
+    const char *name;
+    PyType_Spec *spec;
+} lazy_types[PYH_CORE_TYPES] = {
+    [PYH_CORE_ROUTER] = {"Router", &pyh_router_spec},
+    [PYH_CORE_FUNCTION] = {"Function", &pyh_function_spec},
+    [PYH_CORE_MAP] = {"Map", &pyh_map_spec},
+    [PYH_CORE_CALL] = {"Call", &pyh_call_spec},
+    [PYH_CORE_COMPLETIONS] = {"Completions", &pyh_completions_spec},
+    [PYH_CORE_INTERPRETER] = {"Interpreter", &pyh_interpreter_spec},
+};
+
+PyTypeObject *pyh_core_type(pyh_core *core, pyh_core_type_index index)
 {
-    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
-    return *type != NULL ? PyModule_AddType(module, *type) : -1;
+    if (core->types[index] == NULL) {
+        PyObject *type = PyType_FromModuleAndSpec(core->module, lazy_types[index].spec, NULL);
+        if (type == NULL || PyModule_AddType(core->module, (PyTypeObject *)type) < 0) {
+            Py_XDECREF(type);
+            return NULL;
+        }
+        core->types[index] = (PyTypeObject *)type;
+    }
+    return core->types[index];
 }
 
-/* In a plugin's interpreter: who we are, and the way to the other plugins. */
-static int join_interp(PyObject *module, pyh_core *core)
+/* The module's __getattr__: types, and in a plugin's interpreter the way to the other plugins. */
+static PyObject *core_getattr(PyObject *module, PyObject *name)
 {
-    core->interp = pyh_interp_ref(pyh_current_interp);
-    core->interp->codec = &core->codec;
-    PyObject *router = pyh_core_wrap_router(core, core->interp->router);
-    int result = PyModule_AddObjectRef(module, "router", router);
-    Py_XDECREF(router);
-    return result;
+    pyh_core *core = PyModule_GetState(module);
+    /* There is no state yet while the import system looks at the new module. */
+    for (pyh_core_type_index i = 0; core != NULL && i < PYH_CORE_TYPES; i++) {
+        if (PyUnicode_CompareWithASCIIString(name, lazy_types[i].name) == 0) {
+            return Py_XNewRef(pyh_core_type(core, i));
+        }
+    }
+    if (core != NULL && core->interp != NULL && PyUnicode_CompareWithASCIIString(name, "router") == 0) {
+        PyObject *router = pyh_core_wrap_router(core, core->interp->router);
+        if (router != NULL && PyModule_AddObjectRef(module, "router", router) < 0) {
+            Py_CLEAR(router);
+        }
+        return router;
+    }
+    return PyErr_Format(PyExc_AttributeError, "module 'pyhost._core' has no attribute %R", name);
 }
 
 static int core_exec(PyObject *module)
 {
     pyh_core *core = PyModule_GetState(module);
-    struct {
-        PyType_Spec *spec;
-        PyTypeObject **type;
-    } types[] = {
-        {&pyh_buffer_spec, &core->codec.buffer_type},
-        {&pyh_router_spec, &core->router_type},
-        {&pyh_function_spec, &core->function_type},
-        {&pyh_map_spec, &core->map_type},
-        {&pyh_call_spec, &core->call_type},
-        {&pyh_completions_spec, &core->completions_type},
-        {&pyh_interpreter_spec, &core->interpreter_type},
-    };
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (add_type(module, types[i].spec, types[i].type) < 0) {
-            return -1;
-        }
-    }
-    if (PyModule_AddObjectRef(module, "embedded", pyh_runtime_is_embedded() ? Py_True : Py_False) < 0 ||
-        PyModule_AddStringConstant(module, "version", pyhost_version()) < 0) {
+    core->module = module;
+    core->codec.buffer_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &pyh_buffer_spec, NULL);
+    if (core->codec.buffer_type == NULL) {
         return -1;
     }
     if (pyh_current_interp != NULL) {
-        return join_interp(module, core);
+        core->interp = pyh_interp_ref(pyh_current_interp);
+        core->interp->codec = &core->codec;
+    } else if (PyInterpreterState_Get() == PyInterpreterState_Main() && pyh_runtime_attach() < 0) {
+        return -1;
     }
-    return PyInterpreterState_Get() == PyInterpreterState_Main() ? pyh_runtime_attach() : 0;
+    if (PyModule_AddObjectRef(module, "embedded", pyh_runtime_is_embedded() ? Py_True : Py_False) < 0 ||
+        PyModule_AddObjectRef(module, "memory_counted", pyh_memory_is_counted() ? Py_True : Py_False) < 0) {
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "version", pyhost_version());
 }
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)
 {
     pyh_core *core = PyModule_GetState(module);
     Py_VISIT(core->build_error);
-    Py_VISIT(core->router_type);
-    Py_VISIT(core->function_type);
-    Py_VISIT(core->map_type);
-    Py_VISIT(core->call_type);
-    Py_VISIT(core->completions_type);
-    Py_VISIT(core->interpreter_type);
+    for (size_t i = 0; i < PYH_CORE_TYPES; i++) {
+        Py_VISIT(core->types[i]);
+    }
     return pyh_codec_traverse(&core->codec, visit, arg);
 }
 
@@ -176,12 +193,9 @@ static int core_clear(PyObject *module)
 {
     pyh_core *core = PyModule_GetState(module);
     Py_CLEAR(core->build_error);
-    Py_CLEAR(core->router_type);
-    Py_CLEAR(core->function_type);
-    Py_CLEAR(core->map_type);
-    Py_CLEAR(core->call_type);
-    Py_CLEAR(core->completions_type);
-    Py_CLEAR(core->interpreter_type);
+    for (size_t i = 0; i < PYH_CORE_TYPES; i++) {
+        Py_CLEAR(core->types[i]);
+    }
     pyh_codec_clear(&core->codec);
     return 0;
 }
@@ -213,12 +227,39 @@ static PyObject *core_lost_count(PyObject *module, PyObject *unused)
     return PyLong_FromUnsignedLong(pyh_interp_lost_count());
 }
 
+static PyObject *core_wait_news(PyObject *module, PyObject *seen)
+{
+    (void)module;
+    unsigned long long before = PyLong_AsUnsignedLongLong(seen);
+    uint64_t now;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    now = pyh_account_wait_news(before, PYH_NEVER);
+    Py_END_ALLOW_THREADS
+    return PyLong_FromUnsignedLongLong(now);
+}
+
+static PyObject *core_tell_news(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    pyh_account_tell_news();
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef core_methods[] = {
+    {"__getattr__", core_getattr, METH_O, "__getattr__(name, /)\n--\n\nThe types, made when they are first asked for."},
     {"copy", core_copy, METH_O,
      "copy(value)\n--\n\nThe value as it arrives in another interpreter: encoded to a message and decoded again."},
     {"lost_count", core_lost_count, METH_NOARGS,
      "lost_count()\n--\n\nHow many interpreters have been set aside; while there are any, CPython cannot be "
      "finalized."},
+    {"wait_news", core_wait_news, METH_O,
+     "wait_news(seen, /)\n--\n\nWait until there are more news than seen; how many there are: one for each interpreter "
+     "that went past its hard memory limit, and one for each tell_news()."},
+    {"tell_news", core_tell_news, METH_NOARGS, "tell_news()\n--\n\nEnd the waits of wait_news."},
     {"open_inbox", pyh_core_open_inbox, METH_NOARGS,
      "open_inbox()\n--\n\nIn a plugin: a file descriptor that is readable while calls wait in this interpreter's "
      "inbox."},

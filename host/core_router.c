@@ -21,7 +21,8 @@ static PyObject *router_alloc(PyTypeObject *type, pyh_router *router)
 
 PyObject *pyh_core_wrap_router(pyh_core *core, pyh_router *router)
 {
-    return router_alloc(core->router_type, pyh_router_ref(router));
+    PyTypeObject *type = pyh_core_type(core, PYH_CORE_ROUTER);
+    return type != NULL ? router_alloc(type, pyh_router_ref(router)) : NULL;
 }
 
 pyh_router *pyh_core_unwrap_router(PyObject *router)
@@ -78,7 +79,7 @@ static pyh_route *make_route(pyh_core *core, const char *plugin, PyObject *inter
     }
     for (size_t i = 0; i < interp_count; i++) {
         PyObject *interpreter = PyTuple_GET_ITEM(interpreters, (Py_ssize_t)i);
-        if (!Py_IS_TYPE(interpreter, core->interpreter_type)) {
+        if (!Py_IS_TYPE(interpreter, core->types[PYH_CORE_INTERPRETER])) {
             PyErr_Format(PyExc_TypeError, "expected an Interpreter, not %T", interpreter);
             goto free_tables;
         }
@@ -161,10 +162,11 @@ static PyObject *function_statistics(pyh_function *function)
     if (buckets == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(sKKKKddN)", function->name, (unsigned long long)value_of(&stats->calls),
+    return Py_BuildValue("(sKKKKdddN)", function->name, (unsigned long long)value_of(&stats->calls),
                          (unsigned long long)value_of(&stats->errors), (unsigned long long)value_of(&stats->timeouts),
                          (unsigned long long)value_of(&stats->rejected), (double)value_of(&stats->total_ns) / 1e9,
-                         (double)value_of(&stats->maximum_ns) / 1e9, buckets);
+                         (double)value_of(&stats->maximum_ns) / 1e9, (double)value_of(&stats->processor_ns) / 1e9,
+                         buckets);
 }
 
 static PyObject *router_statistics(PyObject *self, PyObject *name)

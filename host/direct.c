@@ -54,9 +54,11 @@ static void forget_thread(void *entries)
         if (pyh_interp_enter(entry->interp)) {
             PyThreadState *thread_state = take_thread_state(entry);
             if (thread_state != NULL) {
+                pyh_this_thread.visits++;
                 PyEval_RestoreThread(thread_state);
                 PyThreadState_Clear(thread_state);
                 PyThreadState_DeleteCurrent();
+                pyh_this_thread.visits--;
             }
             pyh_interp_leave(entry->interp);
         } else {
@@ -170,10 +172,11 @@ static place find_place(pyh_interp *interp)
     return (place){is_inside ? current : thread_state_of(entry), entry->activation};
 }
 
-pyhost_status pyh_direct_call(pyh_interp *interp, size_t index, pyh_message *request, int64_t deadline_ns,
-                              pyh_message **reply)
+pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t index, pyh_message *request,
+                              int64_t deadline_ns, pyh_message **reply)
 {
-    if (!pyh_interp_enter(interp)) {
+    /* One that is starting has no functions yet; its inbox takes calls. */
+    if (atomic_load(&interp->state) == PYH_INTERP_STARTING || !pyh_interp_enter(interp)) {
         return PYHOST_CLOSED;
     }
     place here = find_place(interp);
@@ -183,9 +186,11 @@ pyhost_status pyh_direct_call(pyh_interp *interp, size_t index, pyh_message *req
     }
     atomic_fetch_add_explicit(&interp->load, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
+    pyh_this_thread.visits++;
     PyThreadState *outer = PyThreadState_Swap(here.thread_state);
-    pyhost_status status = pyh_invoke(interp, here.activation, index, request, deadline_ns, reply);
+    pyhost_status status = pyh_invoke(interp, here.activation, function, index, request, deadline_ns, reply);
     PyThreadState_Swap(outer);
+    pyh_this_thread.visits--;
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);
     pyh_interp_leave(interp);

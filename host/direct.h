@@ -7,10 +7,11 @@
 
 #include "interp.h"
 
-/* Calls function number `index` of the interpreter, as pyh_invoke does, on this thread. Whatever thread state the
- * thread is attached to, if any, is detached meanwhile and attached again. CLOSED: the interpreter is ending. */
-pyhost_status pyh_direct_call(pyh_interp *interp, size_t index, pyh_message *request, int64_t deadline_ns,
-                              pyh_message **reply);
+/* Calls a function of the interpreter, as pyh_invoke does, on this thread. Whatever thread state the
+ * thread is attached to, if any, is detached meanwhile and attached again. CLOSED: the interpreter is ending, or
+ * has not started yet. */
+pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t index, pyh_message *request,
+                              int64_t deadline_ns, pyh_message **reply);
 
 /* Deletes the thread states of direct callers. The interpreter's owner thread, GIL held, after the last visitor. */
 void pyh_direct_clear(pyh_interp *interp);

@@ -14,7 +14,7 @@ _Thread_local pyh_call *pyh_current_call;
 static _Atomic uint64_t last_id;
 static _Atomic uint32_t lost_count;
 
-pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity)
+pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity, int64_t memory_limit_bytes)
 {
     pyh_interp *interp = calloc(1, sizeof *interp);
     if (interp == NULL) {
@@ -27,8 +27,11 @@ pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_ca
     pyh_event_init(&interp->ready);
     pyh_event_init(&interp->ended);
     pyh_event_init(&interp->vacated);
+    interp->memory_limit_bytes = memory_limit_bytes;
+    interp->account = pyh_account_new();
     interp->name = strdup(name);
-    if (interp->name == NULL || pyh_channel_init(&interp->inbox, inbox_capacity) != PYHOST_OK) {
+    if (interp->account == NULL || interp->name == NULL ||
+        pyh_channel_init(&interp->inbox, inbox_capacity) != PYHOST_OK) {
         return pyh_interp_unref(interp);
     }
     return interp;
@@ -55,6 +58,7 @@ pyh_interp *pyh_interp_unref(pyh_interp *interp)
         pyh_message_unref(interp->start_reply);
         pyh_message_unref(interp->stop_reply);
         pyh_router_unref(interp->router);
+        pyh_account_unref(interp->account);
         free(interp->name);
         free(interp);
     }
@@ -94,16 +98,27 @@ static void expire_running_call(pyh_interp *interp)
     pyh_activation_unref(activation);
 }
 
-void pyh_interp_abandon(pyh_interp *interp)
+/* Closes it, and answers the calls in its inbox. */
+static void give_up_inbox(pyh_interp *interp, pyhost_status status, pyh_message *reply)
 {
     void *item;
-    atomic_store(&interp->abandoned, true);
     pyh_interp_close(interp);
     while (pyh_channel_receive(&interp->inbox, 0, &item) == PYHOST_OK) {
-        pyh_call_answer(item, PYHOST_CANCELLED, NULL);
+        pyh_call_answer(item, status, reply != NULL ? pyh_message_ref(reply) : NULL);
         pyh_interp_finished(interp);
         pyh_call_unref(item);
     }
+}
+
+void pyh_interp_condemn(pyh_interp *interp, pyh_message *reply)
+{
+    give_up_inbox(interp, PYHOST_OVER_LIMIT, reply);
+}
+
+void pyh_interp_abandon(pyh_interp *interp)
+{
+    atomic_store(&interp->abandoned, true);
+    give_up_inbox(interp, PYHOST_CANCELLED, NULL);
     expire_running_call(interp);
     pyh_interp_call_given_up(interp);
 }

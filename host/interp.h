@@ -7,6 +7,7 @@
 
 #include <Python.h>
 
+#include "account.h"
 #include "activation.h"
 #include "call.h"
 #include "channel.h"
@@ -40,9 +41,11 @@ typedef struct pyh_interp {
     char *name;
     pyh_router *router; /* owned; what the plugin's own calls go through */
     pyh_channel inbox;
-    pyh_event ready;   /* set once started or failed; then start_status and start_reply are fixed */
-    pyh_event ended;   /* set once the thread is about to return */
-    pyh_event vacated; /* set once closed to visitors and none is left */
+    pyh_account *account;       /* owned */
+    int64_t memory_limit_bytes; /* PYH_NO_LIMIT for none */
+    pyh_event ready;            /* set once started or failed; then start_status and start_reply are fixed */
+    pyh_event ended;            /* set once the thread is about to return */
+    pyh_event vacated;          /* set once closed to visitors and none is left */
     pthread_t thread;
     /* written by the owner thread before the event `ready` */
     pyhost_status start_status;
@@ -56,8 +59,8 @@ typedef struct pyh_interp {
     PyObject *functions;       /* tuple of the exported callables */
     PyObject *guest;           /* the pyhost.guest.Guest there */
     PyObject *describe;        /* guest.describe_exception */
-    PyObject *interrupt_class; /* pyhost.errors.DeadlineInterrupt there */
-    pyh_message *boot;         /* owned; what the guest starts with */
+    PyObject *interrupt_class; /* pyhost.plugin.DeadlineInterrupt there */
+    pyh_message *boot;         /* owned; what the guest starts with; NULL once it has */
     int64_t start_limit_ns;
     int64_t stop_limit_ns;
     bool has_notifier; /* an asyncio loop watches the inbox */
@@ -68,8 +71,8 @@ typedef struct pyh_interp {
     pyh_activation *activation; /* owned; of the owner thread, which alone changes it */
 } pyh_interp;
 
-/* A new interp, not started. The router is borrowed. NULL: no memory. */
-pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity);
+/* A new interp, not started. The router is borrowed; no memory limit is PYH_NO_LIMIT. NULL: no memory. */
+pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity, int64_t memory_limit_bytes);
 pyh_interp *pyh_interp_ref(pyh_interp *interp);
 pyh_interp *pyh_interp_unref(pyh_interp *interp);
 
@@ -83,6 +86,10 @@ void pyh_interp_close(pyh_interp *interp);
 /* Gives up its calls, those that wait and those that run, with CANCELLED; Python code that runs is interrupted, its
  * on_stop is not. Closes it first. Any thread. */
 void pyh_interp_abandon(pyh_interp *interp);
+
+/* It went past its hard memory limit: closes it and answers the calls in its inbox with OVER_LIMIT and the reply
+ * (borrowed). What runs goes on. Any thread. */
+void pyh_interp_condemn(pyh_interp *interp, pyh_message *reply);
 
 /* A call that it runs has been given up by its caller: tells an event loop to cancel it. Any thread. */
 void pyh_interp_call_given_up(pyh_interp *interp);

@@ -1,12 +1,16 @@
 /* invoke: see invoke.h. */
 #include "invoke.h"
 
+#include "cpu.h"
 #include "failure.h"
 
-pyhost_status pyh_invoke_classify(pyh_interp *interp)
+pyhost_status pyh_invoke_classify(pyh_interp *interp, int64_t started_ns)
 {
     if (interp->interrupt_class != NULL && PyErr_ExceptionMatches(interp->interrupt_class)) {
         return PYHOST_TIMEOUT;
+    }
+    if (PyErr_ExceptionMatches(PyExc_MemoryError) && atomic_load(&interp->account->struck_ns) >= started_ns) {
+        return PYHOST_OVER_LIMIT;
     }
     if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
         return PYHOST_RAISED;
@@ -20,22 +24,34 @@ pyhost_status pyh_invoke_classify(pyh_interp *interp)
     return status;
 }
 
+/* The status of a call that was interrupted, by its deadline or because all are given up. */
+static pyhost_status interrupted_status(pyh_interp *interp)
+{
+    if (!atomic_load(&interp->abandoned)) {
+        return PYHOST_TIMEOUT;
+    }
+    return atomic_load(&interp->account->condemned) ? PYHOST_OVER_LIMIT : PYHOST_CANCELLED;
+}
+
 static pyhost_status fail(pyh_interp *interp, pyhost_status status, pyh_message **reply)
 {
     if (status == PYHOST_TIMEOUT) {
+        status = interrupted_status(interp);
+    }
+    if (status == PYHOST_TIMEOUT || status == PYHOST_CANCELLED) {
         PyErr_Clear();
         *reply = NULL;
-        status = atomic_load(&interp->abandoned) ? PYHOST_CANCELLED : PYHOST_TIMEOUT;
     } else {
         *reply = pyh_failure_take(interp, status);
     }
     return status;
 }
 
-pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t deadline_ns, pyh_message **reply)
+pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t started_ns, int64_t deadline_ns,
+                                  pyh_message **reply)
 {
     if (result == NULL) {
-        pyhost_status status = pyh_invoke_classify(interp);
+        pyhost_status status = pyh_invoke_classify(interp, started_ns);
         /* What is raised past the deadline says most often that an inner call had no answer by it. */
         bool is_late = status == PYHOST_RAISED && pyh_now_ns() >= deadline_ns;
         return fail(interp, is_late ? PYHOST_TIMEOUT : status, reply);
@@ -43,26 +59,36 @@ pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t 
     if (pyh_codec_encode_message(interp->codec, result, reply) == PYHOST_OK) {
         return PYHOST_OK;
     }
-    bool interrupted = pyh_invoke_classify(interp) == PYHOST_TIMEOUT;
-    return fail(interp, interrupted ? PYHOST_TIMEOUT : PYHOST_BAD_RESULT, reply);
+    pyhost_status status = pyh_invoke_classify(interp, started_ns);
+    bool is_result = status != PYHOST_TIMEOUT && status != PYHOST_OVER_LIMIT;
+    return fail(interp, is_result ? PYHOST_BAD_RESULT : status, reply);
 }
 
-pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t index, pyh_message *request,
-                         int64_t deadline_ns, pyh_message **reply)
+/* Of the exception that decoding the arguments has set. */
+static pyhost_status conclude_undecoded(pyh_interp *interp, int64_t started_ns, pyh_message **reply)
+{
+    bool is_over = pyh_invoke_classify(interp, started_ns) == PYHOST_OVER_LIMIT;
+    return fail(interp, is_over ? PYHOST_OVER_LIMIT : PYHOST_UNENCODABLE, reply);
+}
+
+pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_function *function, size_t index,
+                         pyh_message *request, int64_t deadline_ns, pyh_message **reply)
 {
     pyh_arguments arguments;
     pyhost_status status;
+    int64_t started_ns = pyh_now_ns();
     pyh_activation_outer outer = pyh_activation_begin(activation, deadline_ns);
     if (pyh_codec_decode_arguments(interp->codec, request, &arguments) != PYHOST_OK) {
-        status = fail(interp, PYHOST_UNENCODABLE, reply);
+        status = conclude_undecoded(interp, started_ns, reply);
     } else {
-        PyObject *function = PyTuple_GET_ITEM(interp->functions, (Py_ssize_t)index);
+        PyObject *callable = PyTuple_GET_ITEM(interp->functions, (Py_ssize_t)index);
         PyObject *result = PyObject_Vectorcall(
-            function, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET, arguments.keyword_names);
-        status = pyh_invoke_conclude(interp, result, deadline_ns, reply);
+            callable, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET, arguments.keyword_names);
+        status = pyh_invoke_conclude(interp, result, started_ns, deadline_ns, reply);
         Py_XDECREF(result);
         pyh_arguments_clear(&arguments);
     }
     pyh_activation_end(activation, outer);
+    pyh_stats_charge(&function->stats, pyh_cpu_since(started_ns, interp->account));
     return status;
 }

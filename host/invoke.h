@@ -4,19 +4,22 @@
 
 #include "interp.h"
 
-/* Calls the interpreter's function number `index` with the request's arguments. On return *reply is the encoded
+/* Calls the interpreter's function number `index` with the request's arguments, and charges its processor time to the
+ * route's `function`. On return *reply is the encoded
  * result (OK), a failure (see failure.h) or NULL (interrupted: TIMEOUT, or CANCELLED when its calls
  * were given up). The thread is attached
  * to the interpreter; the activation is its own. */
-pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, size_t index, pyh_message *request,
-                         int64_t deadline_ns, pyh_message **reply);
+pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_function *function, size_t index,
+                         pyh_message *request, int64_t deadline_ns, pyh_message **reply);
 
-/* The status of the exception that is set: TIMEOUT for DeadlineInterrupt, BAD_ARGUMENTS when a function refused its
- * arguments before its first line, RAISED otherwise. GIL held. */
-pyhost_status pyh_invoke_classify(pyh_interp *interp);
+/* The status of the exception that is set: TIMEOUT for DeadlineInterrupt, OVER_LIMIT for a MemoryError when the
+ * interpreter has met its memory limit since started_ns, BAD_ARGUMENTS when a function refused its arguments before its
+ * first line, RAISED otherwise. GIL held. */
+pyhost_status pyh_invoke_classify(pyh_interp *interp, int64_t started_ns);
 
-/* Encodes the result of a function (borrowed), or the exception that is set when it is NULL, as pyh_invoke does. Past
- * the deadline an exception is TIMEOUT. */
-pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t deadline_ns, pyh_message **reply);
+/* Encodes the result of a function that began at started_ns (borrowed), or the exception that is set when it is NULL,
+ * as pyh_invoke does. Past the deadline an exception is TIMEOUT. */
+pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t started_ns, int64_t deadline_ns,
+                                  pyh_message **reply);
 
 #endif

@@ -3,37 +3,47 @@
  * if no other thread is left in it, Py_EndInterpreter: with one left that would kill the process. */
 #include "owner.h"
 
+#include <marshal.h>
+
+#include "cpu.h"
 #include "direct.h"
 #include "failure.h"
 #include "invoke.h"
+#include "memory.h"
 #include "runtime.h"
 
-/* Loads pyhost from its files, past every finder: a plugin's interpreter has its own sys.path and no site. */
-static const char bootstrap[] =
-    "import sys, _frozen_importlib, _frozen_importlib_external\n"
-    "sys.path[:] = boot['path']\n"
-    "sys.modules['pyhost'] = None\n"
-    "spec = _frozen_importlib_external.spec_from_file_location(\n"
-    "    'pyhost', boot['package'][0] + '/__init__.py', submodule_search_locations=boot['package'])\n"
-    "del sys.modules['pyhost']\n"
-    "_frozen_importlib._load(spec)\n"
-    "from pyhost import guest\n";
-
-/* Runs the bootstrap; a new reference to the module pyhost.guest. */
+/* Runs the host's bootstrap (pyhost/boot.py, marshalled in the boot message); a new reference to the module
+ * pyhost.guest.
+ */
 static PyObject *load_guest(PyObject *boot)
 {
-    PyObject *guest = NULL;
-    PyObject *namespace = PyDict_New();
+    PyObject *guest = NULL, *none = NULL;
+    PyObject *bytes = PyDict_GetItemString(boot, "bootstrap");
+    PyObject *code =
+        bytes != NULL ? PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) : NULL;
+    PyObject *namespace = code != NULL ? PyDict_New() : NULL;
     if (namespace != NULL && PyDict_SetItemString(namespace, "boot", boot) == 0 &&
         PyDict_SetItemString(namespace, "__builtins__", PyEval_GetBuiltins()) == 0) {
-        PyObject *none = PyRun_String(bootstrap, Py_file_input, namespace, namespace);
-        if (none != NULL) {
-            guest = Py_XNewRef(PyDict_GetItemString(namespace, "guest"));
-            Py_DECREF(none);
-        }
+        none = PyEval_EvalCode(code, namespace, namespace);
+        guest = none != NULL ? Py_XNewRef(PyDict_GetItemString(namespace, "guest")) : NULL;
     }
+    Py_XDECREF(none);
     Py_XDECREF(namespace);
+    Py_XDECREF(code);
     return guest;
+}
+
+/* From here on the plugin's own code runs. OVER_LIMIT: the interpreter without it takes more than the limit. */
+static pyhost_status set_limit(pyh_interp *interp, PyObject *module)
+{
+    pyh_this_thread.is_booting = false;
+    PyObject *limit_class = PyObject_GetAttrString(module, "MemoryLimitReached");
+    if (limit_class == NULL) {
+        return PYHOST_RAISED;
+    }
+    pyh_account_set_limit(interp->account, interp->memory_limit_bytes, limit_class);
+    Py_DECREF(limit_class);
+    return pyh_account_bytes(interp->account) < interp->memory_limit_bytes ? PYHOST_OK : PYHOST_OVER_LIMIT;
 }
 
 /* Imports the plugin, runs its on_start and encodes its description. */
@@ -56,12 +66,16 @@ static pyhost_status boot_guest(pyh_interp *interp)
     pyh_codec plain = {.plain = true};
     PyObject *boot = NULL;
     pyhost_status status = pyh_codec_decode_message(&plain, interp->boot, &boot);
+    interp->boot = pyh_message_unref(interp->boot);
     if (status == PYHOST_OK) {
         status = PYHOST_RAISED;
         PyObject *module = load_guest(boot);
         interp->describe = module != NULL ? PyObject_GetAttrString(module, "describe_exception") : NULL;
         interp->interrupt_class = interp->describe ? PyObject_GetAttrString(module, "DeadlineInterrupt") : NULL;
         if (interp->interrupt_class != NULL && interp->codec != NULL) {
+            status = set_limit(interp, module);
+        }
+        if (status == PYHOST_OK) {
             status = start_plugin(interp, module, boot);
         }
         Py_XDECREF(module);
@@ -74,18 +88,34 @@ static pyhost_status boot_guest(pyh_interp *interp)
 static void boot(pyh_interp *interp)
 {
     pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(interp->start_limit_ns));
+    int64_t started_ns = pyh_now_ns();
     interp->start_status = boot_guest(interp);
-    if (interp->start_status != PYHOST_OK) {
-        interp->start_status = pyh_invoke_classify(interp) == PYHOST_TIMEOUT ? PYHOST_TIMEOUT : PYHOST_RAISED;
-        interp->start_reply = pyh_failure_take(interp, PYHOST_RAISED);
+    if (interp->start_status == PYHOST_OVER_LIMIT) {
+        interp->start_reply = pyh_failure_over_limit(interp);
+    } else if (interp->start_status != PYHOST_OK) {
+        pyhost_status status = pyh_invoke_classify(interp, started_ns);
+        bool is_limit = status == PYHOST_TIMEOUT || status == PYHOST_OVER_LIMIT;
+        interp->start_status = is_limit ? status : PYHOST_RAISED;
+        interp->start_reply = pyh_failure_take(interp, status == PYHOST_OVER_LIMIT ? status : PYHOST_RAISED);
     }
     pyh_activation_end(interp->activation, outer);
+}
+
+/* After an allocation that failed, CPython's state is in doubt: no more calls. */
+static void condemn(pyh_interp *interp)
+{
+    pyh_message *reply = pyh_failure_over_limit(interp);
+    pyh_interp_condemn(interp, reply);
+    pyh_message_unref(reply);
 }
 
 pyhost_status pyh_owner_take(pyh_interp *interp, int64_t deadline_ns, pyh_call **call)
 {
     for (;;) {
         void *item;
+        if (atomic_load_explicit(&interp->account->condemned, memory_order_relaxed)) {
+            condemn(interp);
+        }
         pyhost_status status = pyh_channel_receive(&interp->inbox, 0, &item);
         if (status == PYHOST_TIMEOUT && deadline_ns != 0) {
             PyThreadState *thread_state = PyEval_SaveThread();
@@ -110,7 +140,8 @@ void pyh_owner_run(pyh_interp *interp, pyh_call *call)
     pyh_message *reply = NULL;
     size_t index = (size_t)(call->function - call->route->functions);
     pyh_current_call = call;
-    pyhost_status status = pyh_invoke(interp, interp->activation, index, call->request, call->deadline_ns, &reply);
+    pyhost_status status =
+        pyh_invoke(interp, interp->activation, call->function, index, call->request, call->deadline_ns, &reply);
     pyh_current_call = NULL;
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);
@@ -157,6 +188,7 @@ static bool other_threads_left(pyh_interp *interp)
 
 static void drop_references(pyh_interp *interp)
 {
+    pyh_account_set_limit(interp->account, PYH_NO_LIMIT, NULL);
     Py_CLEAR(interp->functions);
     Py_CLEAR(interp->describe);
     Py_CLEAR(interp->interrupt_class);
@@ -180,7 +212,7 @@ static bool end(pyh_interp *interp)
     }
     drop_references(interp);
     interp->codec = NULL;
-    pyh_runtime_end_interpreter(interp->thread_state);
+    pyh_runtime_end_interpreter(interp->thread_state, interp->account);
     return true;
 }
 
@@ -194,7 +226,10 @@ static void set_activation(pyh_interp *interp, pyh_activation *activation)
 /* Whether the plugin runs now. */
 static bool start(pyh_interp *interp)
 {
-    interp->thread_state = pyh_runtime_new_interpreter();
+    pyh_this_thread.is_owner = true;
+    pyh_this_thread.is_booting = true;
+    pyh_cpu_join(interp->account);
+    interp->thread_state = pyh_runtime_new_interpreter(interp->account);
     if (interp->thread_state == NULL) {
         interp->start_status = PYHOST_SYSTEM;
         return false;
@@ -219,6 +254,8 @@ void *pyh_owner_main(void *argument)
         atomic_compare_exchange_strong(&interp->state, &starting, PYH_INTERP_RUNNING);
     }
     pyh_event_set(&interp->ready);
+    pyh_thread_release_stack();
+    pyh_memory_trim();
     if (running) {
         serve(interp);
     }
@@ -228,6 +265,7 @@ void *pyh_owner_main(void *argument)
     pyh_activation *activation = interp->activation;
     set_activation(interp, NULL);
     pyh_activation_unref(activation);
+    pyh_memory_trim();
     pyh_event_set(&interp->ended);
     pyh_interp_unref(interp);
     return NULL;

@@ -35,7 +35,8 @@ extern "C" {
     X(MALFORMED, 13, "the bytes are not a message")                                                                    \
     X(REENTRANT, 14, "the call would wait for the thread that makes it")                                               \
     X(NO_MEMORY, 15, "out of memory")                                                                                  \
-    X(SYSTEM, 16, "the operating system refused")
+    X(SYSTEM, 16, "the operating system refused")                                                                      \
+    X(OVER_LIMIT, 17, "the plugin is over its memory limit")
 
 typedef enum pyhost_status {
 #define PYHOST_STATUS_ENUM(name, value, message) PYHOST_##name = value,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "interp.h"
+#include "memory.h"
 #include "pyhost.h"
 
 static struct {
@@ -38,6 +39,7 @@ int pyh_runtime_attach(void)
     }
     Py_DECREF(datetime);
     runtime.config = (PyConfig *)(uintptr_t)_Py_GetConfig();
+    pyh_memory_install();
     return 0;
 }
 
@@ -46,7 +48,7 @@ bool pyh_runtime_is_embedded(void)
     return runtime.embedded;
 }
 
-PyThreadState *pyh_runtime_new_interpreter(void)
+PyThreadState *pyh_runtime_new_interpreter(pyh_account *account)
 {
     const PyInterpreterConfig config = {
         .use_main_obmalloc = 0,
@@ -61,16 +63,29 @@ PyThreadState *pyh_runtime_new_interpreter(void)
     pyh_mutex_lock(&runtime.mutex);
     int site_import = runtime.config->site_import;
     runtime.config->site_import = 0;
+    pyh_this_thread.scope = account;
     PyStatus status = Py_NewInterpreterFromConfig(&thread_state, &config);
     runtime.config->site_import = site_import;
+    if (PyStatus_Exception(status)) {
+        thread_state = NULL;
+        pyh_memory_reclaim(account);
+    } else {
+        pyh_account_open(account, PyThreadState_GetInterpreter(thread_state));
+        pyh_account_learn(thread_state);
+    }
+    pyh_this_thread.scope = NULL;
     pyh_mutex_unlock(&runtime.mutex);
-    return PyStatus_Exception(status) ? NULL : thread_state;
+    return thread_state;
 }
 
-void pyh_runtime_end_interpreter(PyThreadState *thread_state)
+void pyh_runtime_end_interpreter(PyThreadState *thread_state, pyh_account *account)
 {
     pyh_mutex_lock(&runtime.mutex);
+    pyh_this_thread.scope = account;
     Py_EndInterpreter(thread_state);
+    pyh_account_close(account);
+    pyh_this_thread.scope = NULL;
+    pyh_memory_reclaim(account);
     pyh_mutex_unlock(&runtime.mutex);
 }
 
@@ -80,7 +95,9 @@ static PyStatus configure(PyConfig *config, const char *python, int argc, char *
     config->parse_argv = 0;
     config->safe_path = 1;
     config->site_import = 0; /* run by hand in run_command_line: see the top */
+    /* Reading any string of the configuration pre-initializes CPython, which chooses the allocators. */
     PyStatus status = PyConfig_SetBytesString(config, &config->program_name, python);
+    pyh_memory_install();
     if (!PyStatus_Exception(status)) {
         status = PyConfig_SetBytesArgv(config, argc, argv);
     }

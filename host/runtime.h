@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#include "account.h"
+
 /* Makes the running CPython pyhost's. Called by _core when it is imported in the main interpreter, GIL held; again
  * changes nothing. -1 with an exception set. */
 int pyh_runtime_attach(void);
@@ -14,10 +16,10 @@ int pyh_runtime_attach(void);
 bool pyh_runtime_is_embedded(void);
 
 /* A new own-GIL interpreter, attached to this thread, which must not be attached to any; NULL when CPython refuses.
- * One interpreter is created or ended at a time. */
-PyThreadState *pyh_runtime_new_interpreter(void);
+ * What it allocates is charged to the account. One interpreter is created or ended at a time. */
+PyThreadState *pyh_runtime_new_interpreter(pyh_account *account);
 
-/* Ends the interpreter of the attached thread state, its last one. */
-void pyh_runtime_end_interpreter(PyThreadState *thread_state);
+/* Ends the interpreter of the attached thread state, its last one, and gives back what CPython leaves of its memory. */
+void pyh_runtime_end_interpreter(PyThreadState *thread_state, pyh_account *account);
 
 #endif

@@ -53,3 +53,8 @@ void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns
                                                                        memory_order_relaxed, memory_order_relaxed)) {
     }
 }
+
+void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns)
+{
+    add(&stats->processor_ns, processor_ns > 0 ? (uint64_t)processor_ns : 0);
+}

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@
 #include <sys/syscall.h>
 #endif
 
-enum { NS_PER_SECOND = 1000000000, NS_PER_MILLISECOND = 1000000, STACK_BYTES = 8 << 20 };
+enum { NS_PER_SECOND = 1000000000, NS_PER_MILLISECOND = 1000000, STACK_BYTES = 8 << 20, KEPT_STACK_BYTES = 4096 };
 
 #ifndef NDEBUG
 /* Ranks that this thread holds, one bit each. */
@@ -320,4 +321,23 @@ pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main
     (void)name;
 #endif
     return PYHOST_OK;
+}
+
+void pyh_thread_release_stack(void)
+{
+#ifdef __linux__
+    pthread_attr_t attributes;
+    void *lowest;
+    size_t bytes;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) {
+        return;
+    }
+    if (pthread_attr_getstack(&attributes, &lowest, &bytes) == 0) {
+        /* What lies below this frame is free; the pages next to it will be used again at once. */
+        uintptr_t end =
+            ((uintptr_t)__builtin_frame_address(0) - KEPT_STACK_BYTES) / KEPT_STACK_BYTES * KEPT_STACK_BYTES;
+        madvise(lowest, end - (uintptr_t)lowest, MADV_DONTNEED);
+    }
+    pthread_attr_destroy(&attributes);
+#endif
 }

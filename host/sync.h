@@ -19,6 +19,10 @@ typedef enum pyh_rank {
     PYH_RANK_INTERP,       /* interp: its list of direct thread states */
     PYH_RANK_CHANNEL,      /* channel: the ring */
     PYH_RANK_WATCHDOG,     /* watchdog: the heap of timers */
+    PYH_RANK_ACCOUNTS,     /* account: the registry; from here on, taken inside allocations */
+    PYH_RANK_CPU,          /* cpu: the threads of each account */
+    PYH_RANK_REGIONS,      /* region: the table */
+    PYH_RANK_NEWS,         /* account: who waits for condemned ones */
 } pyh_rank;
 
 typedef struct pyh_mutex {
@@ -93,5 +97,8 @@ pyhost_status pyh_notifier_wait(pyh_notifier *notifier, int64_t deadline_ns);
  * at most 15 bytes, is what debuggers show. The signal mask is inherited: blocking signals here would pass on to every
  * process that a plugin starts. */
 pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
+
+/* Gives back the pages of this thread's stack that it has used and does not use now. */
+void pyh_thread_release_stack(void);
 
 #endif

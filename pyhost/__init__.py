@@ -4,7 +4,7 @@ A program uses ``Host`` and its functions. A plugin uses ``export``, ``on_start`
 Every plugin's interpreter imports this module, so the host's half is loaded only when it is asked for.
 """
 
-from pyhost.plugin import DeadlineInterrupt, acall, call, export, on_start, on_stop
+from pyhost.plugin import DeadlineInterrupt, MemoryLimitReached, acall, call, export, on_start, on_stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         FunctionNotFoundError,
         InboxFullError,
         ManifestError,
+        MemoryLimitError,
         PluginError,
         PluginLoadError,
         PluginNotFoundError,
@@ -40,6 +41,8 @@ __all__ = [
     "Host",
     "InboxFullError",
     "ManifestError",
+    "MemoryLimitError",
+    "MemoryLimitReached",
     "PluginError",
     "PluginLoadError",
     "PluginNotFoundError",

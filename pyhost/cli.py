@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pyhost.client import Client, ProblemError
 
 _CONFIG_FILE = Path("pyhost.toml")
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 3600.0
+"""Seconds between two views of ``top``."""
 
 
 def main() -> NoReturn:
@@ -155,11 +157,43 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 @_json_option
 def ps(client: Client, *, as_json: bool) -> int:
     """Show the plugins of the running server."""
-    plugins = client.plugins()
+    overview = client.overview()
     if as_json:
-        terminal.print_json({"plugins": plugins})
+        terminal.print_json(overview)
     else:
-        terminal.print_plugins(plugins)
+        terminal.print_plugins(overview["plugins"])
+    return ExitCode.OK
+
+
+def _check_interval(_context: click.Context, _parameter: click.Parameter, seconds: float) -> float:
+    if not _SHORTEST_INTERVAL <= seconds <= _LONGEST_INTERVAL:  # NaN is not, either
+        raise click.BadParameter(f"{seconds:g}; allowed: {_SHORTEST_INTERVAL:g} to {_LONGEST_INTERVAL:g} seconds")
+    return seconds
+
+
+@command.command()
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=float,
+    default=1.0,
+    callback=_check_interval,
+    help="Time between two views; 1 if not given.",
+)
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(("cpu", "memory", "calls", "name")),
+    default="cpu",
+    help="What the largest comes first of; cpu if not given.",
+)
+@click.option("--once", is_flag=True, help="Print one view and end, as where the output is no terminal.")
+@_socket_option
+def top(client: Client, *, interval: float, order: str, once: bool) -> int:
+    """Watch the plugins of the running server, until Ctrl-C."""
+    from pyhost import top as view
+
+    view.show(client, order=order, interval=interval, once=once)
     return ExitCode.OK
 
 

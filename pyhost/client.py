@@ -62,9 +62,14 @@ class Client:
         """Close the connections."""
         self._http.close()
 
+    def overview(self) -> dict[str, Any]:
+        """Return what the server says of its process and its plugins, as ``GET /plugins`` does."""
+        overview: dict[str, Any] = self._request("GET", "/plugins")
+        return overview
+
     def plugins(self) -> list[dict[str, Any]]:
-        """Return what the server says of its plugins, as ``GET /plugins`` does."""
-        plugins: list[dict[str, Any]] = self._request("GET", "/plugins")["plugins"]
+        """Return what the server says of its plugins."""
+        plugins: list[dict[str, Any]] = self.overview()["plugins"]
         return plugins
 
     def plugin(self, name: str) -> dict[str, Any]:

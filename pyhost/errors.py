@@ -20,9 +20,11 @@
         ├── ArgumentsError           arguments do not fit the signature (TypeError)
         ├── ArgumentEncodingError    an argument cannot cross           (ValueError)
         ├── ResultEncodingError      the result cannot cross            (ValueError)
+        ├── MemoryLimitError         the plugin is over limits.memory
         └── PluginError              the plugin's function raised
 
-``pyhost.DeadlineInterrupt`` stands apart: it is raised *inside* a plugin whose call ran past its deadline.
+``pyhost.DeadlineInterrupt`` and ``pyhost.MemoryLimitReached`` stand apart: they are raised *inside* a plugin, whose
+call ran past its deadline, or which holds more memory than it may.
 A plugin's interpreter imports this module when a call of its own fails, so it imports nothing.
 """
 
@@ -118,6 +120,27 @@ class ResultEncodingError(CallError, ValueError):
     """The function returned a value that cannot cross to another interpreter."""
 
 
+class MemoryLimitError(CallError):
+    """The call ended because its plugin holds more memory than ``limits.memory`` allows.
+
+    ``limit`` and ``peak`` are bytes, of the interpreter that ran it; ``traceback_text`` is the plugin's own traceback,
+    "" for a call that did not run because its interpreter was past the limit already.
+    """
+
+    def __init__(self, function: str, limit: int, peak: int, traceback_text: str) -> None:
+        plugin = function.partition(".")[0]
+        super().__init__(
+            function,
+            f"{function} ended: plugin {plugin!r} is over its memory limit of {_mebibytes(limit)} "
+            f"(peak {_mebibytes(peak)}); it needs a higher limits.memory, or a smaller task",
+        )
+        self.limit = limit
+        self.peak = peak
+        self.traceback_text = traceback_text
+        if traceback_text:
+            self.add_note(f"in plugin {plugin!r}:\n{traceback_text.rstrip()}")
+
+
 class PluginError(CallError):
     """The plugin's function raised.
 
@@ -141,11 +164,16 @@ class PluginError(CallError):
             self.add_note(f"in plugin {self.plugin!r}:\n{traceback_text.rstrip()}")
 
 
+def _mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"
+
+
 def build(status: str, function: str, detail: object) -> CallError:
     """The exception for a call's outcome other than OK.
 
     ``status`` is the name of a ``pyhost_status``. ``detail`` is what came with it: for RAISED the tuple (type name,
-    message, notes, traceback text), for the others a line of text or None.
+    message, notes, traceback text), for OVER_LIMIT (limit, peak, such a tuple or None), for the others a line of text
+    or None.
     """
     plugin, _, name = function.partition(".")
     match status:
@@ -154,6 +182,9 @@ def build(status: str, function: str, detail: object) -> CallError:
                 detail if isinstance(detail, tuple) else ("an exception", "", (), "")
             )
             return PluginError(function, type_name, message, notes, traceback_text)
+        case "OVER_LIMIT":
+            limit, peak, description = detail if isinstance(detail, tuple) else (0, 0, None)
+            return MemoryLimitError(function, limit, peak, description[3] if description else "")
         case "NO_PLUGIN":
             return PluginNotFoundError(function, f"there is no plugin {plugin!r}")
         case "NO_FUNCTION":

@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import logging
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from pyhost.config import Options
     from pyhost.host import Host
+    from pyhost.monitor import Monitor
 
 _logger = logging.getLogger(__name__)
 # Whatever the bytes of a result are: no browser takes them for something that runs.
@@ -43,23 +45,26 @@ _RESULT_HEADERS = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
 _CLIENT_IS_GONE = Response(status_code=499)  # never sent; some proxies log this status for it
 
 
-def create_app(host: Host, options: Options, *, trusted: bool) -> ASGIApp:
+def create_app(host: Host, options: Options, monitor: Monitor, *, trusted: bool) -> ASGIApp:
     """Return the ASGI application that serves ``host``; ``trusted`` lets every request do everything.
+
+    ``monitor`` is the host's, and has no figures unless it is started.
 
     Raises:
         ConfigurationError: the token cannot be read.
     """
-    return Gateway(host, options).application(trusted=trusted)
+    return Gateway(host, options, monitor).application(trusted=trusted)
 
 
 class Gateway:
     """What the applications of one server share."""
 
-    def __init__(self, host: Host, options: Options) -> None:
+    def __init__(self, host: Host, options: Options, monitor: Monitor) -> None:
         self.draining = False
         """Set when the server has begun to stop."""
         self._host = host
         self._options = options
+        self._monitor = monitor
         self._token = options.read_token()
         self._checks = ArgumentChecks()
         self._metrics = Metrics(host.plugins)
@@ -162,10 +167,14 @@ class Gateway:
             watcher.cancel()
 
     async def _plugins(self, _request: Request) -> Response:
-        return _json({"plugins": [views.plugin(status) for status in self._host.plugins()]})
+        history = self._monitor.history
+        plugins = [views.plugin(status, history.rates(status.name)) for status in self._host.plugins()]
+        return _json({"process": views.process(history), "plugins": plugins})
 
     async def _plugin(self, request: Request) -> Response:
-        return _json(views.plugin(self._host.status(request.path_params["plugin"])))
+        status, history = self._host.status(request.path_params["plugin"]), self._monitor.history
+        view = views.plugin(status, history.rates(status.name))
+        return _json({**view, "history": views.plugin_history(history, status.name, time.monotonic())})
 
     async def _readyz(self, _request: Request) -> Response:
         waiting = {

@@ -6,7 +6,7 @@ so it is next to nothing; ``traceback`` and ``annotationlib`` come only when the
 
 import sys
 
-from pyhost.plugin import MARK, DeadlineInterrupt
+from pyhost.plugin import MARK, DeadlineInterrupt, MemoryLimitReached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     type Description = dict[str, Any]
 
-__all__ = ["DeadlineInterrupt", "Guest", "describe_exception"]
+__all__ = ["DeadlineInterrupt", "Guest", "MemoryLimitReached", "describe_exception"]
 
 CO_COROUTINE = 0x80
 
@@ -31,6 +31,7 @@ class Guest:
     """
 
     def __init__(self, config: "dict[str, Any]") -> None:
+        _import_zips_at_need()
         _restore_site_builtins()
         module = _load_module(config)
         functions: list[Callable[..., Any]] = []
@@ -45,7 +46,7 @@ class Guest:
                 start_hooks.append(value)
             if "on_stop" in marks:
                 self._stop_hooks.append(value)
-        _check_names(descriptions)
+        _check_names(descriptions, config["expected"])
         self.functions = tuple(functions)
         self.description: Description = {"doc": _doc_of(module), "functions": descriptions}
         self.serve: Callable[[], None] | None = None
@@ -86,8 +87,11 @@ class Guest:
             hook()
 
 
-def _check_names(descriptions: "list[Description]") -> None:
+def _check_names(descriptions: "list[Description]", expected: "tuple[str, ...] | None") -> None:
     names = [description["name"] for description in descriptions]
+    if expected is not None and tuple(names) != expected:
+        # Calls that wait for this interpreter know its functions by their places.
+        raise ImportError("the plugin's exports have changed since it was loaded; reload it")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two functions are exported as {name!r}")
@@ -156,29 +160,61 @@ def _exported_name(function: "Callable[..., Any]", name: "str | None") -> str:
 
 def _restore_site_builtins() -> None:
     """Give back what ``site`` adds to builtins: plugin interpreters start without it."""
-    import _sitebuiltins
     import builtins
 
-    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
-    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
-    builtins.help = _sitebuiltins._Helper()
+    # Not those of _sitebuiltins: its classes would cost each interpreter 20 kB.
+    vars(builtins).update(exit=_leave, quit=_leave, help=_help)
+
+
+def _leave(code: object = None) -> None:
+    raise SystemExit(code)
+
+
+def _help(*args: object) -> None:
+    import pydoc
+
+    pydoc.help(*args)
+
+
+def _import_zips_at_need() -> None:
+    """Let go of ``zipimport``, which every interpreter starts with: few plugins import from zip files."""
+    import gc
+
+    sys.path_hooks[:] = [*(hook for hook in sys.path_hooks if hook.__module__ != "zipimport"), _zip_hook]
+    sys.modules.pop("zipimport", None)
+    gc.collect()
+
+
+def _zip_hook(path: str) -> "Any":
+    """The last of ``sys.path_hooks``: what is no folder may be a zip file."""
+    import zipimport
+
+    return zipimport.zipimporter(path)
 
 
 def _load_module(config: "dict[str, Any]") -> "ModuleType":
-    file = config["file"]
+    name, file, code = config["module"], config["file"], config["code"]
     if file is None:
         # Not importlib.import_module: that is one module more in every interpreter.
-        __import__(config["module"])
-        return sys.modules[config["module"]]
+        __import__(name)
+        return sys.modules[name]
     import _frozen_importlib
     import _frozen_importlib_external
 
-    loader = _frozen_importlib_external.SourceFileLoader(config["module"], file)
-    spec = _frozen_importlib_external.spec_from_file_location(config["module"], file, loader=loader)
+    folders = [file.removesuffix("/__init__.py")] if file.endswith("/__init__.py") else None
+    loader = _frozen_importlib_external.SourceFileLoader(name, file)
+    spec = _frozen_importlib_external.spec_from_file_location(
+        name, file, loader=loader, submodule_search_locations=folders
+    )
     assert spec is not None
-    module = sys.modules[config["module"]] = _frozen_importlib.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    module = sys.modules[name] = _frozen_importlib.module_from_spec(spec)
+    if code is None:
+        loader.exec_module(module)
+    else:
+        import marshal
+
+        exec(marshal.loads(code), module.__dict__)
+    return sys.modules[name]
 
 
 def _marked(module: "ModuleType") -> "Iterator[tuple[Any, dict[str, Any]]]":

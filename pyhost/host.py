@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pyhost import _core, manifest
+from pyhost.caretaker import Caretaker
 from pyhost.errors import ConfigurationError, ManifestError, PluginLoadError, PluginNotFoundError
 from pyhost.event_loop import call_on_loop
 from pyhost.futures import FutureDispatcher
@@ -77,6 +78,8 @@ class Host:
         self._functions: dict[str, _core.Function] = {}
         self._futures = FutureDispatcher()
         self._lock = threading.Lock()
+        self._caretaker: Caretaker | None = None
+        self._replacements: set[threading.Thread] = set()
 
     def __enter__(self) -> Self:
         self.start()
@@ -98,6 +101,7 @@ class Host:
         on_stop has a limit of its own after that, and an interpreter that does not end at all is set aside.
         """
         deadline = time.monotonic() + grace
+        self._dismiss_caretaker()
         with self._lock:
             plugins = list(self._plugins.values())
             self._router.set_draining(True)
@@ -241,6 +245,7 @@ class Host:
     def _load(self, manifests: Sequence[Manifest]) -> set[str]:
         """Load them side by side; the names of those that failed."""
         loading = [LoadedPlugin(item, self._router) for item in manifests]
+        self._need_caretaker(manifests)
         failed = set()
         for plugin in loading:
             if plugin.manifest.name in self._plugins:
@@ -266,6 +271,33 @@ class Host:
                 self._wait_ended([old], old.manifest.limits.deadline)
         return failed
 
+    def _need_caretaker(self, loaded: Iterable[Manifest]) -> None:
+        if self._caretaker is None and any(item.limits.memory is not None for item in loaded):
+            self._caretaker = Caretaker(self._replace_condemned)
+
+    def _dismiss_caretaker(self) -> None:
+        with self._lock:
+            caretaker, self._caretaker = self._caretaker, None
+        if caretaker is not None:
+            caretaker.close()
+        for thread in list(self._replacements):
+            thread.join()
+
+    def _replace_condemned(self) -> None:
+        """Start the replacement of each condemned interpreter: on threads, as an old one may take long to end."""
+        with self._lock:
+            running = [plugin for plugin in self._plugins.values() if plugin.state is State.RUNNING]
+            for plugin in running:
+                for interpreter in plugin.condemned():
+                    plugin.replace(interpreter)
+                    thread = threading.Thread(target=self._retire, args=(plugin, interpreter), daemon=True)
+                    self._replacements.add(thread)
+                    thread.start()
+
+    def _retire(self, plugin: LoadedPlugin, interpreter: _core.Interpreter) -> None:
+        plugin.retire(interpreter)
+        self._replacements.discard(threading.current_thread())
+
     def _remove(self, names: Iterable[str]) -> None:
         removed = [self._plugins.pop(name) for name in names]
         for plugin in removed:
@@ -287,7 +319,7 @@ class Host:
         for description in plugin.functions:
             if description.name not in counted:
                 continue
-            _, calls, errors, timeouts, rejected, total, maximum, buckets = counted[description.name]
+            _, calls, errors, timeouts, rejected, total, maximum, cpu, buckets = counted[description.name]
             functions.append(
                 FunctionStatus(
                     description=description,
@@ -296,6 +328,7 @@ class Host:
                     timeouts=timeouts,
                     rejected=rejected,
                     latency=summarize(buckets, total, maximum),
+                    cpu=cpu,
                 )
             )
         return PluginStatus(
@@ -308,6 +341,8 @@ class Host:
             doc=plugin.doc,
             interpreters=plugin.interpreters(),
             functions=tuple(functions),
+            cpu=plugin.cpu(),
+            replaced=plugin.replaced,
         )
 
 

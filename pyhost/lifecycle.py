@@ -20,7 +20,7 @@ class State(StrEnum):
     STOPPED = "stopped"
     """Its interpreters have ended, or have been set aside."""
     FAILED = "failed"
-    """Its manifest is wrong, or its import or on_start failed."""
+    """Its manifest is wrong, its import or on_start failed, or its last interpreter could not be replaced."""
 
 
 class Event(StrEnum):
@@ -39,6 +39,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.LOADING, Event.LOADED): State.RUNNING,
     (State.LOADING, Event.FAIL): State.FAILED,
     (State.RUNNING, Event.DRAIN): State.DRAINING,
+    (State.RUNNING, Event.FAIL): State.FAILED,
     (State.DRAINING, Event.END): State.STOPPED,
 }
 

@@ -2,16 +2,18 @@
 
 import sysconfig
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pyhost
 from pyhost import _core
+from pyhost.bundle import code_of, guest_bundle
 from pyhost.errors import PluginLoadError
 from pyhost.lifecycle import Event, State, next_state
-from pyhost.manifest import Manifest, fingerprint
+from pyhost.manifest import Manifest, entry_file, fingerprint
+from pyhost.quantities import format_size
 from pyhost.signature import read_function
-from pyhost.status import FunctionDescription, InterpreterStatus
+from pyhost.status import FunctionDescription, InterpreterStatus, MemoryAccount
 
 STOP_LIMIT = 5.0
 """Seconds for a plugin's on_stop and for its own threads to end."""
@@ -23,21 +25,22 @@ def standard_library_paths() -> list[str]:
     return [str(library), str(library / "lib-dynload")]
 
 
-def package_folders() -> list[str]:
-    """Where pyhost's own modules are: the Python ones first, then ``_core``, which may be in a build folder."""
-    folders = [Path(module.__file__ or "").parent for module in (pyhost, _core)]
-    return [str(folder) for folder in dict.fromkeys(folders)]
-
-
-def boot_configuration(manifest: Manifest) -> dict[str, Any]:
-    """What ``guest.boot`` needs, as plain data."""
+def boot_configuration(manifest: Manifest, expected: Iterable[str] | None = None) -> dict[str, Any]:
+    """What ``guest.Guest`` needs, as plain data. ``expected``: the exports that it must have, in order; None: any."""
     first = [str(manifest.folder)] if manifest.folder is not None else []
-    return {
+    file = entry_file(manifest)
+    return guest_bundle() | {
         "path": first + standard_library_paths(),
-        "package": package_folders(),
         "module": manifest.module,
-        "file": str(manifest.file) if manifest.file is not None else None,
+        "file": str(file) if file is not None else None,
+        "code": code_of(manifest.module, str(file)) if file is not None else None,
+        "expected": tuple(expected) if expected is not None else None,
     }
+
+
+def _memory_of(interpreter: _core.Interpreter) -> MemoryAccount | None:
+    account = interpreter.memory
+    return MemoryAccount(*account) if account is not None else None
 
 
 def _left(deadline: float) -> float:
@@ -56,7 +59,9 @@ class LoadedPlugin:
         self.error: PluginLoadError | None = None
         self.stop_failures: tuple[str, ...] = ()
         self._router = router
+        self.replaced = 0
         self._interpreters: tuple[_core.Interpreter, ...] = ()
+        self._retired_cpu = 0.0
 
     def send(self, event: Event) -> None:
         """Go to the next state. Raises IllegalTransitionError."""
@@ -65,13 +70,7 @@ class LoadedPlugin:
     def begin(self) -> None:
         """Start the interpreters' threads, which load the plugin; does not wait."""
         self.send(Event.LOAD)
-        boot = boot_configuration(self.manifest)
-        limits = self.manifest.limits
-        self._interpreters = tuple(
-            _core.Interpreter(self._router, self.manifest.name, limits.inbox) for _ in range(self.manifest.interpreters)
-        )
-        for interpreter in self._interpreters:
-            interpreter.start(boot, limits.start, STOP_LIMIT)
+        self._interpreters = tuple(self._start_interpreter() for _ in range(self.manifest.interpreters))
 
     def finish(self) -> None:
         """Wait until the plugin runs; on a failure of any interpreter end them all.
@@ -101,6 +100,35 @@ class LoadedPlugin:
         if self.state is State.RUNNING:
             self.send(Event.DRAIN)
 
+    def condemned(self) -> list[_core.Interpreter]:
+        """Those of its interpreters that went past their hard memory limit."""
+        return [item for item in self._interpreters if item.condemned]
+
+    def replace(self, condemned: _core.Interpreter) -> None:
+        """Let a new interpreter take the place of a condemned one; ``retire`` the old one then.
+
+        Calls wait in the new one's inbox while it starts. Where it does not, they are given up, and the plugin goes on
+        with its other interpreters; without any it has failed. ``error`` says why.
+        """
+        new = self._start_interpreter(function.name for function in self.functions)
+        self._interpreters = tuple(new if item is condemned else item for item in self._interpreters)
+        self.publish()
+        condemned.condemn()
+        self.replaced += 1
+        self.error = self._failure_of(new, time.monotonic() + self.manifest.limits.start)
+        if self.error is not None:
+            self._interpreters = tuple(item for item in self._interpreters if item is not new)
+            self.publish()
+            new.abandon()
+            _end([new], time.monotonic())
+            if not self._interpreters:
+                self.send(Event.FAIL)
+
+    def retire(self, condemned: _core.Interpreter) -> None:
+        """Wait for a replaced interpreter as long as a call may take; then interrupt it, or set it aside."""
+        _end([condemned], time.monotonic() + self.manifest.limits.deadline)
+        self._retired_cpu += condemned.cpu
+
     def is_idle(self) -> bool:
         """Whether every call that it has accepted is finished."""
         return not any(item.load for item in self._interpreters)
@@ -110,14 +138,7 @@ class LoadedPlugin:
         still, and set aside what does not end within ``STOP_LIMIT`` after that. What is set aside already is not
         waited for again.
         """
-        waited_for = [item for item in self._interpreters if item.state != "lost"]
-        late = [item for item in waited_for if not item.wait_ended(_left(deadline))]
-        for interpreter in late:
-            interpreter.abandon()
-        deadline = max(deadline, time.monotonic()) + STOP_LIMIT
-        for interpreter in late:
-            if not interpreter.wait_ended(_left(deadline)):
-                interpreter.set_aside()
+        _end(self._interpreters, deadline)
         ended = [item for item in self._interpreters if item.wait_ended(_left(0.0))]
         failures = [item.stop_outcome()[1] for item in ended]
         self.stop_failures = tuple(failure[3] for failure in failures if failure is not None)
@@ -128,10 +149,27 @@ class LoadedPlugin:
         """A snapshot of each interpreter."""
         return tuple(
             InterpreterStatus(
-                id=item.id, state=item.state, queued=item.queued, running=item.running, served=item.served
+                id=item.id,
+                state=item.state,
+                queued=item.queued,
+                running=item.running,
+                served=item.served,
+                memory=_memory_of(item),
+                cpu=item.cpu,
             )
             for item in self._interpreters
         )
+
+    def cpu(self) -> float:
+        """Seconds of CPU of its interpreters, replaced ones too."""
+        return self._retired_cpu + sum(item.cpu for item in self._interpreters)
+
+    def _start_interpreter(self, expected: Iterable[str] | None = None) -> _core.Interpreter:
+        limits = self.manifest.limits
+        memory = {} if limits.memory is None else {"memory": limits.memory}
+        interpreter = _core.Interpreter(self._router, self.manifest.name, limits.inbox, **memory)
+        interpreter.start(boot_configuration(self.manifest, expected), limits.start, STOP_LIMIT)
+        return interpreter
 
     def _failure_of(self, interpreter: _core.Interpreter, deadline: float) -> PluginLoadError | None:
         name, limit = self.manifest.name, self.manifest.limits.start
@@ -145,8 +183,29 @@ class LoadedPlugin:
                 return None
             case "TIMEOUT":
                 return PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)")
+            case "OVER_LIMIT":
+                limit, peak, description = detail
+                return self._over_limit(limit, peak, description)
             case _ if detail is not None:
                 type_name, message, _, traceback_text = detail
                 return PluginLoadError(name, f"{type_name}: {message}" if message else type_name, traceback_text)
             case _:
                 return PluginLoadError(name, "CPython could not create another interpreter")
+
+    def _over_limit(self, limit: int, peak: int, description: tuple[Any, ...] | None) -> PluginLoadError:
+        name, found = self.manifest.name, f"limits.memory is {format_size(limit)}"
+        if description is None:
+            reason = f"{self.manifest.source}: {found}; allowed: more than {format_size(peak)}, an empty interpreter"
+            return PluginLoadError(name, reason)
+        return PluginLoadError(name, f"{found}, and importing it took {format_size(peak)}; raise it", description[3])
+
+
+def _end(interpreters: Iterable[_core.Interpreter], deadline: float) -> None:
+    waited_for = [item for item in interpreters if item.state != "lost"]
+    late = [item for item in waited_for if not item.wait_ended(_left(deadline))]
+    for interpreter in late:
+        interpreter.abandon()
+    deadline = max(deadline, time.monotonic()) + STOP_LIMIT
+    for interpreter in late:
+        if not interpreter.wait_ended(_left(deadline)):
+            interpreter.set_aside()

@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from pyhost import tables
 from pyhost.errors import ConfigurationError, ManifestError
-from pyhost.quantities import parse_duration
+from pyhost.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,13 @@ def _parse_module(value: Any) -> Any:
     return value
 
 
+def _parse_memory(value: Any) -> Any:
+    size = parse_size(value)
+    if isinstance(size, int) and not 1 << 20 <= size <= 1 << 50:
+        raise ValueError(value)
+    return size
+
+
 _DurationLimit = Annotated[
     float,
     Meta(
@@ -79,6 +86,14 @@ class Limits:
     """Calls that may wait for one interpreter; the next one is refused."""
     start: _DurationLimit = 30.0
     """Time to import the module and run its ``on_start``."""
+    memory: Annotated[
+        int | None,
+        Meta(
+            description='a size from 1MiB to 1048576GiB, such as "64MiB" or a number of bytes',
+            extra={"parse": _parse_memory},
+        ),
+    ] = None
+    """Bytes that each interpreter may hold; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +238,26 @@ def forget_bytecode(manifest: Manifest) -> None:
     Python tells bytecode that is out of date by the source's size and its time in whole seconds: after two changes
     within one second it would run the code before the last.
     """
+    for file in _python_files(manifest):
+        with suppress(OSError):
+            Path(cache_from_source(str(file))).unlink(missing_ok=True)
+
+
+def entry_file(manifest: Manifest) -> Path | None:
+    """Return the Python file that importing the plugin's module runs first; None where only an import can tell."""
+    if manifest.folder is None:
+        return manifest.file
+    place = manifest.folder / manifest.module
+    extensions = manifest.folder.glob(f"{manifest.module}*.so")
+    if "." in manifest.module or any(extensions):
+        return None
+    candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _python_files(manifest: Manifest) -> list[Path]:
     files = [manifest.source] if manifest.folder is None else _code_files(manifest.folder)
-    for file in files:
-        if file.suffix == ".py":
-            with suppress(OSError):
-                Path(cache_from_source(str(file))).unlink(missing_ok=True)
+    return [file for file in files if file.suffix == ".py"]
 
 
 def _code_files(folder: Path) -> Iterator[Path]:

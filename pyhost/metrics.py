@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from pyhost.history import total
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -46,37 +48,77 @@ class _PluginCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics of every plugin as it is now."""
-        up = GaugeMetricFamily("pyhost_plugin_up", "1 while the plugin is running, else 0.", labels=["plugin"])
-        info = GaugeMetricFamily(
-            "pyhost_plugin_info", "Always 1; the labels tell version and state.", labels=["plugin", "version", "state"]
-        )
-        interpreters = GaugeMetricFamily(
-            "pyhost_interpreters", "Interpreters of the plugin, by state.", labels=["plugin", "state"]
-        )
-        queued = GaugeMetricFamily("pyhost_queued_calls", "Calls waiting in the plugin's inboxes.", labels=["plugin"])
-        running = GaugeMetricFamily("pyhost_running_calls", "Calls being executed.", labels=["plugin"])
-        calls = CounterMetricFamily(
-            "pyhost_calls", "Calls since the plugin was loaded.", labels=["plugin", "function", "outcome"]
-        )
-        durations = HistogramMetricFamily(
-            "pyhost_call_duration_seconds", "From acceptance to answer.", labels=["plugin", "function"]
-        )
-        for plugin in self._plugins():
-            name = plugin.name
-            up.add_metric([name], plugin.state == "running")
-            info.add_metric([name, plugin.version, plugin.state], 1)
-            for state, number in Counter(item.state for item in plugin.interpreters).items():
-                interpreters.add_metric([name, state], number)
-            queued.add_metric([name], sum(item.queued for item in plugin.interpreters))
-            running.add_metric([name], sum(item.running for item in plugin.interpreters))
-            for function in plugin.functions:
-                labels = [name, function.description.name]
-                calls.add_metric([*labels, "ok"], function.calls)
-                calls.add_metric([*labels, "error"], function.errors)
-                calls.add_metric([*labels, "timeout"], function.timeouts)
-                calls.add_metric([*labels, "rejected"], function.rejected)
-                durations.add_metric(labels, _buckets(function.latency), function.latency.total)
-        return [up, info, interpreters, queued, running, calls, durations]
+        plugins = self._plugins()
+        return [*_states(plugins), *_calls(plugins), *_resources(plugins)]
+
+
+def _states(plugins: Iterable[PluginStatus]) -> list[Metric]:
+    """Return what the plugins are doing."""
+    up = GaugeMetricFamily("pyhost_plugin_up", "1 while the plugin is running, else 0.", labels=["plugin"])
+    info = GaugeMetricFamily(
+        "pyhost_plugin_info", "Always 1; the labels tell version and state.", labels=["plugin", "version", "state"]
+    )
+    interpreters = GaugeMetricFamily(
+        "pyhost_interpreters", "Interpreters of the plugin, by state.", labels=["plugin", "state"]
+    )
+    queued = GaugeMetricFamily("pyhost_queued_calls", "Calls waiting in the plugin's inboxes.", labels=["plugin"])
+    running = GaugeMetricFamily("pyhost_running_calls", "Calls being executed.", labels=["plugin"])
+    for plugin in plugins:
+        name = plugin.name
+        up.add_metric([name], plugin.state == "running")
+        info.add_metric([name, plugin.version, plugin.state], 1)
+        for state, number in Counter(item.state for item in plugin.interpreters).items():
+            interpreters.add_metric([name, state], number)
+        queued.add_metric([name], sum(item.queued for item in plugin.interpreters))
+        running.add_metric([name], sum(item.running for item in plugin.interpreters))
+    return [up, info, interpreters, queued, running]
+
+
+def _calls(plugins: Iterable[PluginStatus]) -> list[Metric]:
+    """Return what became of the calls, and what they took."""
+    labels = ["plugin", "function"]
+    calls = CounterMetricFamily("pyhost_calls", "Calls since the plugin was loaded.", labels=[*labels, "outcome"])
+    durations = HistogramMetricFamily("pyhost_call_duration_seconds", "From acceptance to answer.", labels=labels)
+    cpu = CounterMetricFamily("pyhost_function_cpu_seconds", "CPU time that the function's calls took.", labels=labels)
+    for plugin in plugins:
+        for function in plugin.functions:
+            values = [plugin.name, function.description.name]
+            calls.add_metric([*values, "ok"], function.calls)
+            calls.add_metric([*values, "error"], function.errors)
+            calls.add_metric([*values, "timeout"], function.timeouts)
+            calls.add_metric([*values, "rejected"], function.rejected)
+            durations.add_metric(values, _buckets(function.latency), function.latency.total)
+            cpu.add_metric(values, function.cpu)
+    return [calls, durations, cpu]
+
+
+def _resources(plugins: Iterable[PluginStatus]) -> list[Metric]:
+    """Return the plugins' memory and CPU, as sums over their interpreters."""
+    held = GaugeMetricFamily("pyhost_memory_bytes", "Memory that the plugin holds.", labels=["plugin"])
+    peak = GaugeMetricFamily(
+        "pyhost_memory_peak_bytes", "The most that its interpreters held, each by itself.", labels=["plugin"]
+    )
+    limit = GaugeMetricFamily("pyhost_memory_limit_bytes", "What it may hold, if limited.", labels=["plugin"])
+    refused = CounterMetricFamily("pyhost_memory_refused", "Allocations refused at the hard limit.", labels=["plugin"])
+    errors = CounterMetricFamily("pyhost_memory_errors", "MemoryErrors raised at the limit.", labels=["plugin"])
+    cpu = CounterMetricFamily("pyhost_cpu_seconds", "CPU time of the plugin's threads.", labels=["plugin"])
+    replaced = CounterMetricFamily(
+        "pyhost_interpreters_replaced", "Interpreters replaced past the hard memory limit.", labels=["plugin"]
+    )
+    for plugin in plugins:
+        name = [plugin.name]
+        cpu.add_metric(name, plugin.cpu)
+        replaced.add_metric(name, plugin.replaced)
+        memory = total(plugin)
+        if memory is None:
+            continue
+        held.add_metric(name, memory.current)
+        peak.add_metric(name, memory.peak)
+        if memory.limit is not None:
+            limit.add_metric(name, memory.limit)
+        refused.add_metric(name, memory.refused)
+        errors.add_metric(name, memory.raised)
+    return [held, peak, limit, refused, errors, cpu, replaced]
 
 
 def _buckets(latency: LatencySummary) -> list[tuple[str, float]]:

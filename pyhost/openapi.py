@@ -34,11 +34,13 @@ _PROBLEM_SCHEMA: Document = {
         "message": {"type": "string"},
         "notes": {"type": "array", "items": {"type": "string"}},
         "traceback": {"type": "string"},
+        "limit": {"type": "integer", "description": "The plugin's memory limit in bytes."},
+        "peak": {"type": "integer", "description": "The most that the plugin's interpreter held, in bytes."},
     },
 }
 _SERVER_PATHS = {
-    "/plugins": ("listPlugins", "Every plugin: its state, functions, counts and times."),
-    "/plugins/{plugin}": ("getPlugin", "One plugin."),
+    "/plugins": ("listPlugins", "The process, and every plugin: its state, functions, counts, times, memory and CPU."),
+    "/plugins/{plugin}": ("getPlugin", "One plugin, and what it took during the last minute."),
     "/healthz": ("getHealth", "Answers while the process serves."),
     "/readyz": ("getReadiness", "Answers 200 when every plugin runs and the server is not stopping, otherwise 503."),
     "/metrics": ("getMetrics", "The counters for Prometheus."),

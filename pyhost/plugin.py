@@ -20,6 +20,17 @@ class DeadlineInterrupt(BaseException):
     """
 
 
+class MemoryLimitReached(MemoryError):
+    """Raised inside a plugin when what it holds has passed ``limits.memory``, at the next line of Python.
+
+    Code that handles it, by dropping what it can do without, goes on. It comes again when the plugin has grown by
+    another sixteenth of its limit.
+    """
+
+    def __str__(self) -> str:
+        return "the plugin holds more memory than limits.memory allows"
+
+
 MARK = "__pyhost__"
 """The attribute that the decorators set: a dict with a key for each decorator."""
 

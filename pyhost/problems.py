@@ -49,6 +49,7 @@ UNREADABLE_BODY = ProblemType("unreadable-body", 422, "The body cannot be read")
 INVALID_QUERY = ProblemType("invalid-query", 422, "A query parameter is wrong")
 INVALID_ARGUMENTS = ProblemType("invalid-arguments", 422, "The arguments do not fit the function")
 PLUGIN_ERROR = ProblemType("plugin-error", 500, "The plugin's function raised")
+MEMORY_LIMIT = ProblemType("memory-limit", 500, "The plugin is over its memory limit")
 RESULT_ENCODING = ProblemType("result-encoding", 500, "The result cannot leave its interpreter")
 CONFIGURATION_ERROR = ProblemType("configuration-error", 500, "The server's configuration is wrong")
 INTERNAL_ERROR = ProblemType("internal-error", 500, "The server itself failed")
@@ -74,6 +75,7 @@ PROBLEM_TYPES = (
     INVALID_QUERY,
     INVALID_ARGUMENTS,
     PLUGIN_ERROR,
+    MEMORY_LIMIT,
     RESULT_ENCODING,
     CONFIGURATION_ERROR,
     INTERNAL_ERROR,
@@ -97,6 +99,7 @@ _TYPE_OF_ERROR: dict[type[errors.PyhostError], ProblemType] = {
     errors.ArgumentEncodingError: INVALID_ARGUMENTS,
     errors.ResultEncodingError: RESULT_ENCODING,
     errors.PluginError: PLUGIN_ERROR,
+    errors.MemoryLimitError: MEMORY_LIMIT,
     errors.ConfigurationError: CONFIGURATION_ERROR,
 }
 _WORTH_A_RETRY = {INBOX_FULL, PLUGIN_UNAVAILABLE, CALL_CANCELLED, NOT_READY}
@@ -152,6 +155,8 @@ def from_error(error: errors.PyhostError) -> Problem:
             "notes": list(error.notes),
             "traceback": error.traceback_text,
         }
+    if isinstance(error, errors.MemoryLimitError):
+        members |= {"limit": error.limit, "peak": error.peak, "traceback": error.traceback_text}
     return Problem(problem_type, str(error), members=members)
 
 

@@ -47,3 +47,20 @@ def parse_size(value: str | int) -> int:
         raise ValueError(f'{value!r} is not a size, such as "64KiB", "16MiB", "1GiB" or a number of bytes')
     number, unit = match.groups()
     return int(number) * _BYTES[unit]
+
+
+def format_size(size: int) -> str:
+    """Return a size in bytes with the unit that fits, whole where that is exact: ``"64 MiB"``, ``"12.3 MiB"``.
+
+    What is not exact has three digits, or four where the next unit begins at 1024 of this one.
+    """
+    units = [(unit, scale) for unit, scale in _BYTES.items() if unit]
+    unit, scale = units[0]
+    for larger, larger_scale in units[1:]:
+        if size >= larger_scale - scale / 2:  # rounded to whole numbers of the smaller unit, it is one
+            unit, scale = larger, larger_scale
+    if size % scale == 0:
+        return f"{size // scale} {unit}"
+    value = size / scale
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"

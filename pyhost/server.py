@@ -21,6 +21,7 @@ from pyhost.errors import PyhostError
 from pyhost.exit_codes import ExitCode
 from pyhost.gateway import Gateway
 from pyhost.host import Host
+from pyhost.monitor import Monitor
 
 if TYPE_CHECKING:
     import socket
@@ -81,7 +82,8 @@ class _Server:
         self._tcp = tcp
         self._unix = unix
         self._host = Host(options.plugins)
-        self._gateway = Gateway(self._host, options)
+        self._monitor = Monitor(self._host)
+        self._gateway = Gateway(self._host, options, self._monitor)
         self._stop = asyncio.Event()
         self._cut_short = asyncio.Event()
         self._exit_code = ExitCode.OK
@@ -95,10 +97,10 @@ class _Server:
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         await asyncio.to_thread(self._host.start)
-        if self._stop.is_set():
-            await asyncio.to_thread(self._host.close, 0.0)
-        else:
-            await self._serve_http()
+        if not self._stop.is_set():
+            with self._monitor:
+                await self._serve_http()
+        await asyncio.to_thread(self._host.close, 0.0)
         return self._exit_code
 
     def _on_stop(self, number: signal.Signals) -> None:
@@ -145,7 +147,6 @@ class _Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
                 await serving
-        await asyncio.to_thread(self._host.close, 0.0)
 
     def _announce(self) -> None:
         lines = [_describe(status) for status in self._host.plugins()]

@@ -1,16 +1,23 @@
-"""What the commands print: JSON, and the table of plugins."""
+"""What the commands print: JSON, the table of plugins, and the texts of its cells."""
 
 from __future__ import annotations
 
 import base64
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyhost.history import NEAR
+from pyhost.quantities import format_size
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rich.text import Text
+
+ANY_WIDTH = 1000
+"""Columns of a console that cuts no line."""
 
 
 def print_json(value: Any, indent: int | None = None) -> None:
@@ -38,23 +45,65 @@ def print_plugins(plugins: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("NAME", "VERSION", "STATE"):
         table.add_column(heading)
-    for heading in ("INTERPRETERS", "QUEUED", "RUNNING", "CALLS", "ERRORS", "P50", "P99"):
+    for heading in ("INTERPRETERS", "QUEUED", "RUNNING", "CALLS", "ERRORS", "P50", "P99", "MEMORY", "CPU", "CPU %"):
         table.add_column(heading, justify="right")
     for plugin in plugins:
         numbers = [len(plugin["interpreters"]), *(plugin[key] for key in ("queued", "running", "calls", "errors"))]
         table.add_row(
             Text(plugin["name"]),
             Text(plugin["version"]),
-            Text(plugin["state"], style="green" if plugin["state"] == "running" else "red"),
+            state(plugin),
             *map(str, numbers),
-            *(format_seconds(plugin["latency"][key]) if plugin["latency"]["count"] else "" for key in ("p50", "p99")),
+            *latency(plugin),
+            memory(plugin),
+            format_seconds(plugin["cpu"]),
+            rate(plugin, "cpu_percent"),
         )
-    # What is no terminal has no width to fit in.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    # A line that a terminal has no room for goes on in the next one; no figure is cut.
+    console = Console(highlight=False, width=ANY_WIDTH)
     console.print(table)
     for plugin in plugins:
         if plugin["reason"]:
             console.print(Text(f"{plugin['name']}: {plugin['reason']}"), soft_wrap=True)
+
+
+def state(plugin: Mapping[str, Any]) -> Text:
+    """Return the plugin's state, red unless it is running."""
+    from rich.text import Text
+
+    return Text(plugin["state"], style="green" if plugin["state"] == "running" else "red")
+
+
+def latency(plugin: Mapping[str, Any]) -> list[str]:
+    """Return the plugin's median and 99th percentile, empty texts before its first call."""
+    figures = plugin["latency"]
+    return [format_seconds(figures[key]) if figures["count"] else "" for key in ("p50", "p99")]
+
+
+def memory(plugin: Mapping[str, Any]) -> Text:
+    """Return what the plugin holds and may hold, ``12.3 / 64 MiB``; coloured while an interpreter is near its limit."""
+    from rich.text import Text
+
+    if plugin["memory"] is None:
+        return Text()
+    accounts = [item["memory"] for item in plugin["interpreters"] if item["memory"] is not None]
+    fullest = max((item["current"] / item["limit"] for item in accounts if item["limit"]), default=0.0)
+    style = "red" if fullest >= 1 else "yellow" if fullest >= NEAR else ""
+    return Text(format_share(plugin["memory"]["current"], plugin["memory"]["limit"]), style=style)
+
+
+def rate(plugin: Mapping[str, Any], name: str) -> str:
+    """Return one of the plugin's rates with one digit after the point, an empty text while it is not known."""
+    return f"{plugin['rates'][name]:.1f}" if plugin["rates"] is not None else ""
+
+
+def format_share(part: int, whole: int | None) -> str:
+    """Return two sizes, with one unit where it is the same: ``"12.3 / 64 MiB"``; one where there is no whole."""
+    if whole is None:
+        return format_size(part)
+    first, last = format_size(part), format_size(whole)
+    number, unit = first.split(" ")
+    return f"{number if last.endswith(' ' + unit) else first} / {last}"
 
 
 def format_seconds(seconds: float) -> str:

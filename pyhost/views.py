@@ -1,16 +1,41 @@
-"""What ``GET /plugins`` says: the host's snapshots as plain data."""
+"""What ``GET /plugins`` says: the host's snapshots, and what the monitor has of them, as plain data."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
+
+from pyhost.history import total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pyhost.status import FunctionStatus, InterpreterStatus, LatencySummary, ParameterDescription, PluginStatus
+    from pyhost.history import History, Rates
+    from pyhost.status import (
+        FunctionStatus,
+        InterpreterStatus,
+        LatencySummary,
+        MemoryAccount,
+        ParameterDescription,
+        PluginStatus,
+    )
 
 
-def plugin(status: PluginStatus) -> dict[str, Any]:
+def process(history: History) -> dict[str, Any] | None:
+    """Return the process as of the latest sample; None before the first."""
+    if not history.samples:
+        return None
+    sample = history.samples[-1].process
+    return {
+        "rss": sample.rss,
+        "cpu_seconds": sample.cpu,
+        "cpu_percent": history.cpu_percent(),
+        "threads": sample.threads,
+        "open_files": sample.open_files,
+    }
+
+
+def plugin(status: PluginStatus, rates: Rates | None) -> dict[str, Any]:
     """Return one plugin: what it is, how it is, and the sums over its functions and interpreters."""
     functions, interpreters = status.functions, status.interpreters
     return {
@@ -28,9 +53,34 @@ def plugin(status: PluginStatus) -> dict[str, Any]:
         "queued": sum(item.queued for item in interpreters),
         "running": sum(item.running for item in interpreters),
         "latency": _merged_latency([item.latency for item in functions]),
+        "memory": _memory(total(status)),
+        "cpu": status.cpu,
+        "replaced": status.replaced,
+        "rates": _rates(rates),
         "functions": [_function(item) for item in functions],
         "interpreters": [_interpreter(item) for item in interpreters],
     }
+
+
+def plugin_history(history: History, name: str, now: float) -> list[dict[str, Any]]:
+    """Return the plugin's samples, oldest first, as they were so many seconds before ``now`` (of their clock)."""
+    return [
+        {
+            "age": now - time,
+            "memory": sample.memory.current if sample.memory is not None else None,
+            "cpu": sample.cpu,
+            "rates": _rates(rates),
+        }
+        for time, sample, rates in history.of_plugin(name)
+    ]
+
+
+def _memory(account: MemoryAccount | None) -> dict[str, Any] | None:
+    return dataclasses.asdict(account) if account is not None else None
+
+
+def _rates(rates: Rates | None) -> dict[str, Any] | None:
+    return dataclasses.asdict(rates) if rates is not None else None
 
 
 def _function(status: FunctionStatus) -> dict[str, Any]:
@@ -48,6 +98,7 @@ def _function(status: FunctionStatus) -> dict[str, Any]:
         "timeouts": status.timeouts,
         "rejected": status.rejected,
         "latency": _latency(status.latency),
+        "cpu": status.cpu,
     }
 
 
@@ -68,6 +119,8 @@ def _interpreter(status: InterpreterStatus) -> dict[str, Any]:
         "queued": status.queued,
         "running": status.running,
         "served": status.served,
+        "memory": _memory(status.memory),
+        "cpu": status.cpu,
     }
 
 

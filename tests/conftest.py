@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+# What ended interpreters leave in memory becomes inaccessible: whoever still reaches into it dies there. Before pyhost is
+# imported, and for the processes that tests start.
+os.environ.setdefault("PYHOST_RECLAIM", "protect")
+
 # So that every test module can import `support`: under importlib mode no test folder is importable by itself.
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -37,7 +37,7 @@ static inline pyh_call *call_of(pyh_route *route)
 
 static inline pyh_interp *interp_with(pyh_router *router, size_t inbox_capacity)
 {
-    pyh_interp *interp = pyh_interp_new(router, "test", inbox_capacity);
+    pyh_interp *interp = pyh_interp_new(router, "test", inbox_capacity, PYH_NO_LIMIT);
     CHECK(interp != NULL);
     return interp;
 }

@@ -36,12 +36,19 @@ static inline void plugins_detach(void)
     plugins_main_state = PyEval_SaveThread();
 }
 
-/* Starts CPython with the code under test as its pyhost._core. */
+/* Starts CPython with the code under test as its pyhost._core. An editable install's finder would build pyhost anew, and
+ * bring another _core.
+ */
 static inline void plugins_begin(void)
 {
     CHECK_EQUAL(PyImport_AppendInittab("pyhost._core", pyhost_core_init), 0);
     embed_start();
     CHECK_EQUAL(pyh_runtime_attach(), 0);
+    embed_run("import os, sys\n"
+              "from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder\n"
+              "sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder]\n"
+              "sys.path.insert(0, os.path.dirname(os.environ['PYHOST_PACKAGE']))\n"
+              "from pyhost.bundle import guest_bundle\n");
     plugins_detach();
 }
 
@@ -53,21 +60,38 @@ static inline int plugins_end(int code)
     return embed_end(code);
 }
 
-/* Begins to start an interpreter with the module that the file holds, or with one that is found by its name. */
-static inline pyh_interp *plugins_start(pyh_router *router, const char *module, const char *file)
+/* What an interpreter starts with: the module that the file holds, or one that is found by its name. Attached. */
+static inline pyh_message *plugins_boot(const char *module, const char *file)
 {
-    pyh_interp *interp = interp_with(router, 64);
     pyh_codec codec = {.plain = true};
     pyh_message *message = NULL;
-    plugins_attach();
-    PyObject *boot = Py_BuildValue("{sOs[s]sssz}", "path", PySys_GetObject("path"), "package", getenv("PYHOST_PACKAGE"),
-                                   "module", module, "file", file);
+    PyObject *bundle = embed_eval("guest_bundle()");
+    PyObject *boot = Py_BuildValue("{sOssszsOsO}", "path", PySys_GetObject("path"), "module", module, "file", file,
+                                   "code", Py_None, "expected", Py_None);
     embed_check_no_exception("boot");
+    CHECK_EQUAL(PyDict_Update(boot, bundle), 0);
     CHECK_STATUS(pyh_codec_encode_message(&codec, boot, &message), PYHOST_OK);
     Py_DECREF(boot);
+    Py_DECREF(bundle);
+    return message;
+}
+
+/* Begins to start an interpreter that may hold so many bytes. */
+static inline pyh_interp *plugins_start_limited(pyh_router *router, const char *module, const char *file,
+                                                int64_t limit_bytes)
+{
+    pyh_interp *interp = pyh_interp_new(router, "test", 64, limit_bytes);
+    CHECK(interp != NULL);
+    plugins_attach();
+    pyh_message *boot = plugins_boot(module, file);
     plugins_detach();
-    CHECK_STATUS(pyh_interp_start(interp, message, PYH_NEVER, PYH_NEVER), PYHOST_OK);
+    CHECK_STATUS(pyh_interp_start(interp, boot, PYH_NEVER, PYH_NEVER), PYHOST_OK);
     return interp;
+}
+
+static inline pyh_interp *plugins_start(pyh_router *router, const char *module, const char *file)
+{
+    return plugins_start_limited(router, module, file, PYH_NO_LIMIT);
 }
 
 /* Interpreters of the plugin, ready, and their route. */

@@ -4,13 +4,15 @@
 #include "plugins.h"
 #include "threads.h"
 
+static pyh_function counted; /* takes the processor time */
+
 enum { CALLERS = 4, CALLS_EACH = 100, ROUNDS = 10, SOON_NS = 20 * 1000 * 1000 };
 
 /* Adds in the interpreter, on this thread: the status, which the reply goes with. */
 static pyhost_status add(pyh_interp *interp, uint64_t left, uint64_t right)
 {
     pyh_message *request = plugins_request(2, left, right), *reply = NULL;
-    pyhost_status status = pyh_direct_call(interp, PLUGIN_ADD, request, PYH_NEVER, &reply);
+    pyhost_status status = pyh_direct_call(interp, &counted, PLUGIN_ADD, request, PYH_NEVER, &reply);
     if (status == PYHOST_OK) {
         CHECK_EQUAL(plugins_integer(reply), left + right);
     } else {
@@ -75,13 +77,14 @@ static void failures_and_runaways_are_told(void)
 {
     plugins made = plugins_make(1);
     pyh_message *request = plugins_request(0, 0, 0), *reply = NULL;
-    CHECK_STATUS(pyh_direct_call(made.interps[0], PLUGIN_FAIL, request, PYH_NEVER, &reply), PYHOST_RAISED);
+    CHECK_STATUS(pyh_direct_call(made.interps[0], &counted, PLUGIN_FAIL, request, PYH_NEVER, &reply), PYHOST_RAISED);
     plugins_check_value(reply, "value[:2] == ('ValueError', 'as asked')");
     reply = pyh_message_unref(reply);
-    CHECK_STATUS(pyh_direct_call(made.interps[0], PLUGIN_ADD, request, PYH_NEVER, &reply), PYHOST_BAD_ARGUMENTS);
+    CHECK_STATUS(pyh_direct_call(made.interps[0], &counted, PLUGIN_ADD, request, PYH_NEVER, &reply),
+                 PYHOST_BAD_ARGUMENTS);
     reply = pyh_message_unref(reply);
     int64_t deadline_ns = pyh_deadline_after(SOON_NS);
-    CHECK_STATUS(pyh_direct_call(made.interps[0], PLUGIN_SPIN, request, deadline_ns, &reply), PYHOST_TIMEOUT);
+    CHECK_STATUS(pyh_direct_call(made.interps[0], &counted, PLUGIN_SPIN, request, deadline_ns, &reply), PYHOST_TIMEOUT);
     CHECK(reply == NULL);
     CHECK_STATUS(add(made.interps[0], 1, 2), PYHOST_OK);
     pyh_message_unref(request);

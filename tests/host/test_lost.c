@@ -8,6 +8,7 @@ static void a_thread_that_stays_does_not_end_the_process(void)
     plugins made = plugins_make(2);
     pyh_interp *lost = made.interps[0];
     pyh_message *request = plugins_request(0, 0, 0), *reply = NULL;
+    pyh_function counted = {0};
     pyh_call *call = plugins_call(&made, PLUGIN_LEAVE_A_THREAD, pyh_message_ref(request));
     CHECK_STATUS(pyh_interp_submit(lost, call), PYHOST_OK);
     CHECK_STATUS(pyh_call_wait(call), PYHOST_OK);
@@ -18,7 +19,7 @@ static void a_thread_that_stays_does_not_end_the_process(void)
     CHECK_STATUS(pyh_event_wait(&lost->ended, PYH_NEVER), PYHOST_OK);
     CHECK_EQUAL(lost->state, PYH_INTERP_LOST);
     CHECK_EQUAL(pyh_interp_lost_count(), 1);
-    CHECK_STATUS(pyh_direct_call(lost, PLUGIN_COUNT, request, PYH_NEVER, &reply), PYHOST_CLOSED);
+    CHECK_STATUS(pyh_direct_call(lost, &counted, PLUGIN_COUNT, request, PYH_NEVER, &reply), PYHOST_CLOSED);
     for (uint64_t i = 0; i < 10; i++) {
         plugins_add(&made, i, 1);
     }

@@ -26,6 +26,7 @@ static const row rows[] = {
     {PYHOST_REENTRANT, 14, "REENTRANT"},
     {PYHOST_NO_MEMORY, 15, "NO_MEMORY"},
     {PYHOST_SYSTEM, 16, "SYSTEM"},
+    {PYHOST_OVER_LIMIT, 17, "OVER_LIMIT"},
 };
 
 static void codes_and_names_are_stable(void)

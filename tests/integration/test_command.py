@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import pty
+import signal
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pyhost.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PATIENCE = 60.0
 
@@ -119,11 +126,122 @@ def test_ps_shows_every_plugin_and_why_one_failed(run, server):
     assert lines[0].split()[:4] == ["NAME", "VERSION", "STATE", "INTERPRETERS"]
     assert [line.split()[0] for line in lines[1:]] == ["broken", "narrow", "probe", "broken:"]
     assert lines[-1] == "broken: RuntimeError: no luck"
-    listed = printed(run("ps", "--socket", str(server.socket), "--json"))["plugins"]
-    assert [plugin["state"] for plugin in listed] == ["failed", "running", "running"]
+    listed = printed(run("ps", "--socket", str(server.socket), "--json"))
+    assert [plugin["state"] for plugin in listed["plugins"]] == ["failed", "running", "running"]
+    assert listed["process"]["rss"] > 0
 
 
-@pytest.mark.parametrize("arguments", [["ps"], ["call", "probe.echo"]])
+@pytest.mark.parametrize("options", [[], ["--once"]])
+def test_top_shows_one_view_where_there_is_no_terminal(run, server, options):
+    process = run("top", "--socket", str(server.socket), *options)
+    lines = process.stdout.decode().splitlines()
+    assert (process.returncode, process.stderr) == (ExitCode.OK, b"")
+    assert lines[0].startswith("pyhost: ")
+    assert lines[2].split()[:3] == ["PLUGIN", "STATE", "INTERP."]
+    assert {tuple(line.split()[:2]) for line in lines[3:]} == {
+        ("broken", "failed"),
+        ("narrow", "running"),
+        ("probe", "running"),
+    }
+
+
+def test_top_sorts_as_it_is_told(run, server):
+    process = run("top", "--once", "--sort", "name", "--socket", str(server.socket))
+    assert [line.split()[0] for line in process.stdout.decode().splitlines()[3:]] == ["broken", "narrow", "probe"]
+
+
+class Screen:
+    """A terminal of its own, on which a command runs."""
+
+    def __init__(self, arguments: Sequence[str], kind: str) -> None:
+        self._terminal, inside = pty.openpty()
+        # A signal that is ignored here, as in a shell's background job, would be ignored there, too.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                arguments, stdout=inside, stderr=subprocess.PIPE, text=True, env={**os.environ, "TERM": kind}
+            )
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        os.close(inside)
+        self.shown = ""
+
+    def wait_shown(self, text: str, times: int) -> None:
+        """Read until the command has shown the text so often."""
+        while self.shown.count(text) < times:
+            self._read()
+
+    def end(self) -> tuple[int, str]:
+        """Read to the end; the exit code, and what went to standard error."""
+        while self._read():
+            pass
+        os.close(self._terminal)
+        _, errors = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, errors
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._terminal, 65536)
+        except OSError:  # Linux's word for the end
+            return False
+        self.shown += data.decode()
+        return True
+
+
+@pytest.fixture
+def show(pyhost_command):
+    """A function that runs a pyhost command on a screen."""
+    screens: list[Screen] = []
+
+    def show_command(*arguments: str, kind: str = "xterm") -> Screen:
+        screens.append(Screen(pyhost_command(*arguments), kind))
+        return screens[-1]
+
+    yield show_command
+    for screen in screens:
+        screen.process.kill()
+        screen.process.communicate()
+
+
+def test_ps_cuts_nothing_on_a_narrow_terminal(show, server):
+    screen = show("ps", "--socket", str(server.socket))
+    assert screen.end() == (ExitCode.OK, "")
+    for word in ("INTERPRETERS", "MEMORY", "CPU %", "narrow"):
+        assert word in screen.shown
+    assert "…" not in screen.shown
+
+
+def test_top_draws_again_and_again_until_ctrl_c(show, server):
+    screen = show("top", "--interval", "0.1", "--socket", str(server.socket))
+    screen.wait_shown("PLUGIN", times=3)
+    screen.process.send_signal(signal.SIGINT)
+    code, errors = screen.end()
+    assert (code, errors.strip()) == (ExitCode.INTERRUPTED, "")
+    # It drew on a page of its own, and has left it.
+    assert screen.shown.startswith("\x1b[?1049h")
+    assert screen.shown.count("\x1b[?1049l") == 1
+
+
+def test_top_says_so_when_the_server_goes(show, start_server, probe_plugins):
+    server = start_server(probe_plugins)
+    screen = show("top", "--interval", "0.1", "--socket", str(server.socket))
+    screen.wait_shown("PLUGIN", times=1)
+    server.process.kill()
+    server.process.wait()
+    code, errors = screen.end()
+    assert code == ExitCode.NO_SERVER
+    assert errors.startswith("pyhost: ")
+    assert str(server.socket) in errors
+    assert errors.count("\n") == 1
+
+
+def test_top_shows_one_view_on_a_terminal_that_cannot_draw(show, server):
+    screen = show("top", "--socket", str(server.socket), kind="dumb")
+    assert screen.end() == (ExitCode.OK, "")
+    assert screen.shown.count("PLUGIN") == 1
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["top"], ["call", "probe.echo"]])
 def test_without_a_server_they_say_how_to_start_one(run, arguments, tmp_path):
     path = tmp_path / "no.sock"
     assert refused(run(*arguments, "--socket", str(path)), ExitCode.NO_SERVER) == (

@@ -17,6 +17,7 @@ import pyhost
 from pyhost import views
 from pyhost.config import Options
 from pyhost.gateway import create_app
+from pyhost.monitor import Monitor
 
 MESSAGEPACK = {"Content-Type": "application/msgpack"}
 
@@ -284,6 +285,28 @@ def test_calls_are_counted_and_timed(http):
     assert 0 < after["latency"]["p50"] <= after["latency"]["p99"] <= after["latency"]["max"]
 
 
+def test_the_process_is_described_beside_its_plugins(http):
+    process = http.get("/plugins").json()["process"]
+    assert process["rss"] > 1 << 20
+    assert process["cpu_seconds"] > 0
+    assert process["threads"] > 3
+    assert process["open_files"] > 3
+
+
+def test_rates_come_with_the_second_sample(start_server, probe_plugins):
+    with start_server(probe_plugins).http() as http:
+        while (document := http.get("/plugins/probe").json())["rates"] is None:
+            assert len(document["history"]) == 1
+            result(http.post("/call/probe/add", json=[1]))
+        assert document["rates"]["calls_per_second"] > 0
+        assert document["rates"]["errors_per_second"] == 0
+        first, second = document["history"]
+        assert first["rates"] is None
+        assert second["rates"] == document["rates"]
+        assert first["age"] > second["age"] >= 0
+        assert http.get("/plugins").json()["process"]["cpu_percent"] > 0
+
+
 def test_the_process_is_healthy_and_not_ready_while_a_plugin_does_not_run(http):
     assert http.get("/healthz").json() == {"status": "ok"}
     document = problem(http.get("/readyz"), 503, "not-ready")
@@ -351,11 +374,12 @@ def test_changing_the_server_is_not_for_bare_tcp(http, unix):
 
 
 def test_a_failure_of_the_server_itself_is_a_problem_too(probe_plugins, tmp_path, monkeypatch):
-    def fail(_status):
+    def fail(_status, _rates):
         raise RuntimeError("a secret of the server")
 
     async def ask(host: pyhost.Host) -> httpx.Response:
-        app = create_app(host, Options(plugins=probe_plugins, socket=tmp_path / "unused.sock"), trusted=True)
+        options = Options(plugins=probe_plugins, socket=tmp_path / "unused.sock")
+        app = create_app(host, options, Monitor(host), trusted=True)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get("/plugins")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.plugins import write_plugin
 
 from pyhost.exit_codes import ExitCode
 
@@ -159,6 +160,19 @@ def test_a_rescan_that_fails_leaves_the_server_serving(start_server, tmp_path):
         document = unix.post("/rescan").json()
     assert document["type"] == "urn:pyhost:problem:configuration-error"
     assert str(plugins) in document["detail"]
+
+
+def test_what_happens_at_a_memory_limit_is_logged(start_server, tmp_path):
+    plugins = tmp_path / "plugins"
+    write_plugin(
+        plugins, "hog", "import pyhost\n@pyhost.export\ndef eat(): bytes(1 << 30)\n", limits={"memory": "64MiB"}
+    )
+    server = start_server(plugins)
+    with server.http() as http:
+        assert http.post("/call/hog/eat").json()["type"] == "urn:pyhost:problem:memory-limit"
+    assert "WARNING pyhost.monitor: " in server.wait_logged(
+        r"plugin hog: interpreter \d+ wanted more than its memory limit of 64 MiB .*; its code got MemoryError \(1 ×\)$"
+    )
 
 
 def test_two_servers_cannot_have_one_socket(server, probe_plugins, run_server):

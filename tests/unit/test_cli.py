@@ -45,7 +45,7 @@ def test_without_anything_to_do_it_explains_itself(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["-h"], *([name, "--help"] for name in ("ps", "call", "new", "version"))]
+    "arguments", [["--help"], ["-h"], *([name, "--help"] for name in ("ps", "top", "call", "new", "version"))]
 )
 def test_help_is_no_error(arguments, capsys):
     assert cli.run(arguments) == ExitCode.OK
@@ -73,6 +73,23 @@ def test_every_option_and_command_says_what_it_does():
         (
             ["call", "wordcount"],
             "pyhost: 'wordcount' is not PLUGIN.FUNCTION, such as wordcount.count\nTry 'pyhost call --help'.\n",
+        ),
+        *(
+            (
+                ["top", "--interval", seconds],
+                (
+                    f"pyhost: Invalid value for '--interval': {seconds}; allowed: 0.1 to 3600 seconds\n"
+                    "Try 'pyhost top --help'.\n"
+                ),
+            )
+            for seconds in ("0", "0.09", "-1", "3601", "nan", "inf")
+        ),
+        (
+            ["top", "--sort", "size"],
+            (
+                "pyhost: Invalid value for '--sort': 'size' is not one of 'cpu', 'memory', 'calls', 'name'.\n"
+                "Try 'pyhost top --help'.\n"
+            ),
         ),
     ],
 )

@@ -36,6 +36,7 @@ CLASSES = {
     "REENTRANT": errors.ReentrantCallError,
     "NO_MEMORY": errors.CallError,
     "SYSTEM": errors.CallError,
+    "OVER_LIMIT": errors.MemoryLimitError,
 }
 RAISED = ("package.Error", "the text", ("first note", "second note"), "Traceback …\npackage.Error: the text\n")
 
@@ -119,6 +120,22 @@ def test_what_a_plugin_raised_is_there_in_full():
     assert (error.type_name, error.message, error.notes, error.traceback_text) == RAISED
     assert str(error) == "shop.sell raised package.Error: the text"
     assert error.__notes__ == [*RAISED[2], "in plugin 'shop':\nTraceback …\npackage.Error: the text"]
+
+
+def test_a_call_over_the_memory_limit_is_told_plugin_limit_and_peak():
+    error = build("OVER_LIMIT", "shop.sell", (64 << 20, 80 << 20, RAISED))
+    assert (error.limit, error.peak, error.traceback_text) == (64 << 20, 80 << 20, RAISED[3])
+    assert str(error) == (
+        "shop.sell ended: plugin 'shop' is over its memory limit of 64.0 MiB (peak 80.0 MiB); "
+        "it needs a higher limits.memory, or a smaller task"
+    )
+    assert error.__notes__ == ["in plugin 'shop':\nTraceback …\npackage.Error: the text"]
+
+
+def test_a_call_that_did_not_run_because_its_interpreter_was_over_the_limit_has_no_traceback():
+    error = build("OVER_LIMIT", "shop.sell", (64 << 20, 80 << 20, None))
+    assert error.traceback_text == ""
+    assert not hasattr(error, "__notes__")
 
 
 def test_an_exception_without_text_or_traceback_adds_none():

@@ -68,8 +68,8 @@ def test_a_call_beyond_the_last_bound_has_the_maximum_as_its_quantile():
 def test_the_histogram_of_the_c_half_rises_by_a_quarter_at_most():
     router = _core.Router()
     router.publish("plugin", (), (("function", False, 1.0),))
-    ((name, calls, errors, timeouts, rejected, total, maximum, buckets),) = router.statistics("plugin")
-    assert (name, calls, errors, timeouts, rejected, total, maximum) == ("function", 0, 0, 0, 0, 0.0, 0.0)
+    ((name, calls, errors, timeouts, rejected, total, maximum, cpu, buckets),) = router.statistics("plugin")
+    assert (name, calls, errors, timeouts, rejected, total, maximum, cpu) == ("function", 0, 0, 0, 0, 0.0, 0.0, 0.0)
     ends = [bound for bound, _ in buckets]
     assert ends[0] == pytest.approx(1e-6)
     assert ends[-1] == inf

@@ -15,6 +15,7 @@ LEGAL = {
     ("loading", "loaded"): "running",
     ("loading", "fail"): "failed",
     ("running", "drain"): "draining",
+    ("running", "fail"): "failed",
     ("draining", "end"): "stopped",
 }
 

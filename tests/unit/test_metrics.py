@@ -4,7 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pyhost.latency import summarize
 from pyhost.metrics import Metrics
-from pyhost.status import FunctionDescription, FunctionStatus, InterpreterStatus, PluginStatus
+from pyhost.status import FunctionDescription, FunctionStatus, InterpreterStatus, MemoryAccount, PluginStatus
 
 # As the host counts: four buckets for every doubling from 1 µs.
 BOUNDS = [2.0 ** (index / 4) * 1e-6 for index in range(1, 105)] + [float("inf")]
@@ -13,14 +13,19 @@ BOUNDS = [2.0 ** (index / 4) * 1e-6 for index in range(1, 105)] + [float("inf")]
 def make_plugins() -> list[PluginStatus]:
     buckets = [(bound, 1 if index in {40, 104} else 0) for index, bound in enumerate(BOUNDS)]
     function = FunctionStatus(
-        FunctionDescription("count", "", False, False, (), "", {}), 2, 3, 4, 5, summarize(buckets, 70.5, 70.0)
+        FunctionDescription("count", "", False, False, (), "", {}), 2, 3, 4, 5, summarize(buckets, 70.5, 70.0), 1.25
     )
+    accounts = [MemoryAccount(1000, 2000, 5000, 10, 1, 2), MemoryAccount(30, 40, 5000, 20, 3, 4), None]
     interpreters = tuple(
-        InterpreterStatus(index, state, 1, 2, 9) for index, state in enumerate(["running", "running", "lost"])
+        InterpreterStatus(index, state, 1, 2, 9, account)
+        for index, (state, account) in enumerate(zip(["running", "running", "lost"], accounts, strict=True))
     )
+    wordcount = PluginStatus("wordcount", "1.0", "running", "", "", "", "", interpreters, 7.5, 6, (function,))
+    unlimited = InterpreterStatus(3, "running", 0, 0, 0, MemoryAccount(1, 2, None, 3, 0, 0))
     return [
-        PluginStatus("wordcount", "1.0", "running", "", "", "", "", interpreters, (function,)),
+        wordcount,
         PluginStatus("broken", "", "failed", "it failed", "", "", ""),
+        PluginStatus("free", "", "running", "", "", "", "", (unlimited,)),
     ]
 
 
@@ -49,9 +54,25 @@ def test_the_text_parses_and_holds_every_figure():
         ("pyhost_calls_total", ("plugin", "wordcount"), ("function", "count"), ("outcome", "rejected")): 5,
         ("pyhost_call_duration_seconds_sum", ("plugin", "wordcount"), ("function", "count")): 70.5,
         ("pyhost_call_duration_seconds_count", ("plugin", "wordcount"), ("function", "count")): 2,
+        ("pyhost_function_cpu_seconds_total", ("plugin", "wordcount"), ("function", "count")): 1.25,
+        ("pyhost_memory_bytes", ("plugin", "wordcount")): 1030,
+        ("pyhost_memory_peak_bytes", ("plugin", "wordcount")): 2040,
+        ("pyhost_memory_limit_bytes", ("plugin", "wordcount")): 10000,
+        ("pyhost_memory_refused_total", ("plugin", "wordcount")): 4,
+        ("pyhost_memory_errors_total", ("plugin", "wordcount")): 6,
+        ("pyhost_cpu_seconds_total", ("plugin", "wordcount")): 7.5,
+        ("pyhost_cpu_seconds_total", ("plugin", "broken")): 0,
+        ("pyhost_interpreters_replaced_total", ("plugin", "wordcount")): 6,
+        ("pyhost_memory_bytes", ("plugin", "free")): 1,
     }
     assert {key: found[key[0], frozenset(key[1:])] for key in expected} == expected
     assert content_type.startswith("text/plain")
+
+
+def test_what_is_not_counted_or_not_limited_has_no_figure():
+    found = samples(Metrics(make_plugins).exposition("")[0].decode())
+    assert ("pyhost_memory_bytes", frozenset({("plugin", "broken")})) not in found
+    assert ("pyhost_memory_limit_bytes", frozenset({("plugin", "free")})) not in found
 
 
 def test_the_histogram_is_cumulative_and_coarser_than_the_hosts():

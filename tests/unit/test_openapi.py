@@ -25,7 +25,7 @@ def function(*parameters: ParameterDescription, name: str = "run", doc: str = ""
 
 def plugin(*functions: FunctionDescription, name: str = "notes") -> PluginStatus:
     statuses = tuple(FunctionStatus(item, 0, 0, 0, 0, NO_CALLS) for item in functions)
-    return PluginStatus(name, "1.0", "running", "", "", "notes/plugin.toml", "", (), statuses)
+    return PluginStatus(name, "1.0", "running", "", "", "notes/plugin.toml", "", functions=statuses)
 
 
 EVERY_KIND = function(

@@ -15,6 +15,8 @@ DOCUMENTATION = Path(__file__).parents[2] / "docs" / "http.md"
 def make_error(kind: type[errors.CallError]) -> errors.CallError:
     if kind is errors.PluginError:
         return errors.PluginError("notes.add", "ValueError", "too long", ("a note",), "Traceback …")
+    if kind is errors.MemoryLimitError:
+        return errors.MemoryLimitError("notes.add", 64 << 20, 80 << 20, "Traceback …")
     return kind("notes.add", "what happened; what to do")
 
 
@@ -48,6 +50,12 @@ def test_a_plugins_error_tells_its_exception():
         "notes": ["a note"],
         "traceback": "Traceback …",
     }
+
+
+def test_an_error_over_the_memory_limit_tells_the_figures():
+    document = problems.from_error(make_error(errors.MemoryLimitError)).document("/call/notes/add")
+    assert (document["status"], document["limit"], document["peak"]) == (500, 64 << 20, 80 << 20)
+    assert document["traceback"] == "Traceback …"
 
 
 def test_a_name_that_is_not_there_comes_with_the_ones_that_may_be_meant():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyhost.quantities import parse_duration, parse_size
+from pyhost.quantities import format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,45 @@ def test_durations_come_back(number, unit):
 def test_sizes_come_back(number, unit):
     name, bits = unit
     assert parse_size(f"{number}{name}") == number << bits
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (512, "512 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1025, "1.00 KiB"),
+        (1536, "1.50 KiB"),
+        (12_643_738, "12.1 MiB"),
+        (64 << 20, "64 MiB"),
+        ((64 << 20) + 1, "64.0 MiB"),
+        ((1 << 20) - 1, "1.00 MiB"),
+        ((1 << 20) - 600, "1023 KiB"),
+        (1000 << 20, "1000 MiB"),
+        (123_400_000, "118 MiB"),
+        ((1 << 30) - 1, "1.00 GiB"),
+        (3 << 40, "3072 GiB"),
+    ],
+)
+def test_a_size_has_the_unit_that_fits(size, text):
+    assert format_size(size) == text
+
+
+@settings(deadline=None)
+@given(st.integers(1, 1023), st.sampled_from(["B", "KiB", "MiB", "GiB"]))
+def test_a_whole_size_comes_back(number, unit):
+    size = parse_size(f"{number}{unit}")
+    assert format_size(size) == f"{number} {unit}"
+    assert parse_size(format_size(size)) == size
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**15))
+def test_any_size_is_said_to_half_a_percent(size):
+    number, unit = format_size(size).split(" ")
+    assert float(number) * parse_size(f"1{unit}") == pytest.approx(size, rel=0.00501)
 
 
 @settings(deadline=None)

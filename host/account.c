@@ -1,0 +1,277 @@
+/* account: see account.h. The registry from CPython's interpreters to accounts is a short array under a mutex; threads
+ * remember what they found until an account is opened or closed. A closed account is not used any more: only a thread
+ * that is attached to its interpreter would, and that is gone.
+ *
+ * Facts used: CPython raises a thread state's async_exc when it next looks at its eval_breaker, as
+ * PyThreadState_SetAsyncExc arranges. That function takes the runtime's lock, under which CPython allocates, so from
+ * inside an allocation the two fields are set here, by the very thread, with the GIL held. */
+#include "account.h"
+
+#include <stdlib.h>
+
+#include "cpu.h"
+#include "region.h"
+
+_Thread_local pyh_account_thread pyh_this_thread;
+_Atomic uint64_t pyh_account_epoch = 1;
+
+static pyh_account host = {
+    .references = 1,
+    .limit_bytes = PYH_NO_LIMIT,
+    .refusal_bytes = PYH_NO_LIMIT,
+    .notice_bytes = PYH_NO_LIMIT,
+    .calm_bytes = INT64_MIN,
+};
+
+/* The bit of a thread state's eval_breaker that says: look at async_exc. 0: not learned. */
+static _Atomic uintptr_t exception_bit;
+
+static struct {
+    pyh_mutex mutex;
+    struct {
+        PyInterpreterState *python;
+        pyh_account *account; /* owned */
+    } * entries;
+    size_t count;
+    size_t capacity;
+} registry = {.mutex = {PTHREAD_MUTEX_INITIALIZER, PYH_RANK_ACCOUNTS}};
+
+static struct {
+    pthread_once_t once;
+    pyh_mutex mutex;
+    pyh_condition told;
+    uint64_t count;
+} news = {.once = PTHREAD_ONCE_INIT};
+
+pyh_account *pyh_account_new(void)
+{
+    pyh_account *account = calloc(1, sizeof *account);
+    if (account != NULL) {
+        atomic_init(&account->references, 1);
+        atomic_init(&account->limit_bytes, PYH_NO_LIMIT);
+        atomic_init(&account->refusal_bytes, PYH_NO_LIMIT);
+        atomic_init(&account->notice_bytes, PYH_NO_LIMIT);
+        atomic_init(&account->calm_bytes, INT64_MIN);
+    }
+    return account;
+}
+
+pyh_account *pyh_account_ref(pyh_account *account)
+{
+    atomic_fetch_add_explicit(&account->references, 1, memory_order_relaxed);
+    return account;
+}
+
+pyh_account *pyh_account_unref(pyh_account *account)
+{
+    if (account != NULL && atomic_fetch_sub_explicit(&account->references, 1, memory_order_acq_rel) == 1) {
+        free(account);
+    }
+    return NULL;
+}
+
+pyh_account *pyh_account_host(void)
+{
+    return &host;
+}
+
+/* The mutex is held. */
+static void registry_add(pyh_account *account, PyInterpreterState *python)
+{
+    if (registry.count == registry.capacity) {
+        size_t capacity = registry.capacity > 0 ? 2 * registry.capacity : 64;
+        void *entries = realloc(registry.entries, capacity * sizeof *registry.entries);
+        if (entries == NULL) {
+            return; /* the host is charged for it: wrong figures rather than no interpreter */
+        }
+        registry.entries = entries;
+        registry.capacity = capacity;
+    }
+    registry.entries[registry.count].python = python;
+    registry.entries[registry.count].account = pyh_account_ref(account);
+    registry.count++;
+}
+
+void pyh_account_open(pyh_account *account, PyInterpreterState *python)
+{
+    pyh_mutex_lock(&registry.mutex);
+    registry_add(account, python);
+    atomic_fetch_add(&pyh_account_epoch, 1);
+    pyh_mutex_unlock(&registry.mutex);
+}
+
+void pyh_account_close(pyh_account *account)
+{
+    pyh_account *closed = NULL;
+    pyh_mutex_lock(&registry.mutex);
+    for (size_t i = 0; i < registry.count && closed == NULL; i++) {
+        if (registry.entries[i].account == account) {
+            closed = account;
+            registry.entries[i] = registry.entries[--registry.count];
+        }
+    }
+    atomic_fetch_add(&pyh_account_epoch, 1);
+    pyh_mutex_unlock(&registry.mutex);
+    pyh_account_unref(closed);
+}
+
+pyh_account *pyh_account_look_up(PyInterpreterState *python)
+{
+    pyh_account_thread *thread = &pyh_this_thread;
+    pyh_account *account = &host;
+    pyh_mutex_lock(&registry.mutex);
+    uint64_t epoch = atomic_load(&pyh_account_epoch);
+    for (size_t i = 0; i < registry.count; i++) {
+        if (registry.entries[i].python == python) {
+            account = registry.entries[i].account;
+            break;
+        }
+    }
+    pyh_mutex_unlock(&registry.mutex);
+    size_t place = ((uintptr_t)python >> 12) % 4;
+    thread->known[place].python = python;
+    thread->known[place].account = account;
+    thread->known[place].epoch = epoch;
+    if (account != &host && thread->home == NULL && thread->visits == 0) {
+        pyh_cpu_join(account); /* a thread that the plugin has started */
+    }
+    return account;
+}
+
+void pyh_account_set_limit(pyh_account *account, int64_t limit_bytes, PyObject *limit_class)
+{
+    bool has_limit = limit_bytes != PYH_NO_LIMIT;
+    PyObject *replaced = account->limit_class;
+    account->limit_class = Py_XNewRef(limit_class);
+    Py_XDECREF(replaced);
+    atomic_store(&account->limit_bytes, limit_bytes);
+    atomic_store(&account->refusal_bytes, has_limit ? limit_bytes + limit_bytes / 4 : PYH_NO_LIMIT);
+    atomic_store(&account->calm_bytes, INT64_MIN);
+    atomic_store(&account->notice_bytes, limit_bytes);
+}
+
+void pyh_account_learn(PyThreadState *attached)
+{
+    if (atomic_load(&exception_bit) == 0) {
+        uintptr_t before = __atomic_load_n(&attached->eval_breaker, __ATOMIC_SEQ_CST);
+        PyThreadState_SetAsyncExc(attached->thread_id, PyExc_MemoryError);
+        uintptr_t after = __atomic_load_n(&attached->eval_breaker, __ATOMIC_SEQ_CST);
+        PyThreadState_SetAsyncExc(attached->thread_id, NULL);
+        atomic_store(&exception_bit, after & ~before);
+    }
+}
+
+void pyh_account_pause(pyh_account *account)
+{
+    atomic_fetch_add(&account->paused, 1);
+}
+
+void pyh_account_resume(pyh_account *account)
+{
+    atomic_fetch_sub(&account->paused, 1);
+}
+
+/* Blocks from before the hooks that are freed under them can bring the host's numbers below zero. */
+static int64_t at_least_zero(int64_t number)
+{
+    return number > 0 ? number : 0;
+}
+
+pyh_account_figures pyh_account_read(pyh_account *account)
+{
+    int64_t region_bytes;
+    int64_t resident_bytes = pyh_region_measure(account, &region_bytes);
+    return (pyh_account_figures){
+        .current_bytes = at_least_zero(pyh_account_bytes(account) - region_bytes + resident_bytes),
+        .peak_bytes = atomic_load_explicit(&account->peak_bytes, memory_order_relaxed),
+        .limit_bytes = atomic_load_explicit(&account->limit_bytes, memory_order_relaxed),
+        .allocations = at_least_zero(atomic_load_explicit(&account->attached_count, memory_order_relaxed) +
+                                     atomic_load_explicit(&account->detached_count, memory_order_relaxed)),
+        .refused = atomic_load_explicit(&account->refused, memory_order_relaxed),
+        .raised = atomic_load_explicit(&account->raised, memory_order_relaxed),
+    };
+}
+
+static void news_init(void)
+{
+    pyh_mutex_init(&news.mutex, PYH_RANK_NEWS);
+    pyh_condition_init(&news.told);
+}
+
+uint64_t pyh_account_wait_news(uint64_t seen, int64_t deadline_ns)
+{
+    pthread_once(&news.once, news_init);
+    pyh_mutex_lock(&news.mutex);
+    pyhost_status status = PYHOST_OK;
+    while (news.count <= seen && status != PYHOST_TIMEOUT) {
+        status = pyh_condition_wait(&news.told, &news.mutex, deadline_ns);
+    }
+    uint64_t count = news.count;
+    pyh_mutex_unlock(&news.mutex);
+    return count;
+}
+
+void pyh_account_tell_news(void)
+{
+    pthread_once(&news.once, news_init);
+    pyh_mutex_lock(&news.mutex);
+    news.count++;
+    pyh_condition_broadcast(&news.told);
+    pyh_mutex_unlock(&news.mutex);
+}
+
+bool pyh_account_refuse(pyh_account *account, int64_t total)
+{
+    if (atomic_load_explicit(&account->paused, memory_order_relaxed) > 0) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&account->refused, 1, memory_order_relaxed);
+    atomic_store_explicit(&account->struck_ns, pyh_now_ns(), memory_order_relaxed);
+    /* One request that alone is too large, from below the limit, is no harm: its code knows that it may fail. */
+    if (total > atomic_load_explicit(&account->limit_bytes, memory_order_relaxed) &&
+        !atomic_exchange(&account->condemned, true)) {
+        pyh_account_tell_news();
+    }
+    return true;
+}
+
+/* Lets CPython raise it in this thread at its next look. */
+static bool raise_soon(PyThreadState *attached, PyObject *limit_class)
+{
+    uintptr_t bit = atomic_load_explicit(&exception_bit, memory_order_relaxed);
+    if (bit == 0 || __atomic_load_n(&attached->async_exc, __ATOMIC_RELAXED) != NULL) {
+        return false;
+    }
+    __atomic_store_n(&attached->async_exc, Py_NewRef(limit_class), __ATOMIC_RELEASE);
+    __atomic_fetch_or(&attached->eval_breaker, bit, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+/* An owner thread outside any call runs its event loop's own code, which an exception would end. */
+static bool may_raise(pyh_payer payer)
+{
+    const pyh_account_thread *thread = &pyh_this_thread;
+    return payer.attached != NULL && payer.account->limit_class != NULL && (!thread->is_owner || thread->calls > 0) &&
+           atomic_load_explicit(&payer.account->paused, memory_order_relaxed) == 0;
+}
+
+void pyh_account_notice(pyh_payer payer, int64_t total)
+{
+    pyh_account *account = payer.account;
+    if (!may_raise(payer) || !raise_soon(payer.attached, account->limit_class)) {
+        return;
+    }
+    /* Again only after it has grown by another sixteenth, so that code which handles the error can. */
+    int64_t limit = atomic_load_explicit(&account->limit_bytes, memory_order_relaxed);
+    atomic_store_explicit(&account->notice_bytes, total + limit / 16, memory_order_relaxed);
+    atomic_store_explicit(&account->calm_bytes, limit - limit / 16, memory_order_relaxed);
+    atomic_store_explicit(&account->struck_ns, pyh_now_ns(), memory_order_relaxed);
+    atomic_fetch_add_explicit(&account->raised, 1, memory_order_relaxed);
+}
+
+void pyh_account_calm(pyh_account *account)
+{
+    atomic_store_explicit(&account->calm_bytes, INT64_MIN, memory_order_relaxed);
+    atomic_store_explicit(&account->notice_bytes, atomic_load_explicit(&account->limit_bytes, memory_order_relaxed),
+                          memory_order_relaxed);
+}

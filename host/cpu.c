@@ -1,0 +1,100 @@
+/* cpu: see cpu.h. A thread leaves its account by a destructor of pthread's, on the thread itself and under the mutex,
+ * so a clock that is in a list can be read. */
+#include "cpu.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { SHORT_NS = 20 * 1000 };
+
+typedef struct pyh_cpu_thread {
+    pyh_account *account; /* owned */
+    clockid_t clock;
+    struct pyh_cpu_thread *next;
+} pyh_cpu_thread;
+
+static pyh_mutex mutex = {PTHREAD_MUTEX_INITIALIZER, PYH_RANK_CPU};
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_end;
+
+static int64_t read_clock(clockid_t clock)
+{
+    struct timespec time;
+    return clock_gettime(clock, &time) == 0 ? (int64_t)time.tv_sec * 1000000000 + time.tv_nsec : 0;
+}
+
+static void leave(void *record)
+{
+    pyh_cpu_thread *thread = record;
+    pyh_account *account = thread->account;
+    pyh_mutex_lock(&mutex);
+    pyh_cpu_thread **place = &account->threads;
+    while (*place != thread) {
+        place = &(*place)->next;
+    }
+    *place = thread->next;
+    account->ended_threads_ns += read_clock(thread->clock);
+    pyh_mutex_unlock(&mutex);
+    pyh_this_thread.home = NULL;
+    pyh_account_unref(account);
+    free(thread);
+}
+
+static void make_key(void)
+{
+    if (pthread_key_create(&thread_end, leave) != 0) {
+        abort();
+    }
+}
+
+void pyh_cpu_join(pyh_account *account)
+{
+    pyh_cpu_thread *thread = malloc(sizeof *thread);
+    if (thread == NULL || pthread_getcpuclockid(pthread_self(), &thread->clock) != 0) {
+        free(thread);
+        return;
+    }
+    pthread_once(&once, make_key);
+    thread->account = pyh_account_ref(account);
+    pyh_mutex_lock(&mutex);
+    thread->next = account->threads;
+    account->threads = thread;
+    pyh_mutex_unlock(&mutex);
+    pyh_this_thread.home = account;
+    pyh_this_thread.clock_read_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    pthread_setspecific(thread_end, thread);
+}
+
+int64_t pyh_cpu_read(pyh_account *account)
+{
+    pyh_mutex_lock(&mutex);
+    int64_t time_ns = account->ended_threads_ns;
+    for (pyh_cpu_thread *thread = account->threads; thread != NULL; thread = thread->next) {
+        time_ns += read_clock(thread->clock);
+    }
+    pyh_mutex_unlock(&mutex);
+    time_ns += atomic_load_explicit(&account->visits_ns, memory_order_relaxed);
+    return time_ns > 0 ? time_ns : 0;
+}
+
+int64_t pyh_cpu_since(int64_t started_ns, pyh_account *account)
+{
+    pyh_account_thread *thread = &pyh_this_thread;
+    int64_t wall_ns = pyh_now_ns() - started_ns;
+    if (thread->home != account) {
+        pyh_account_add(&account->visits_ns, wall_ns, false);
+        if (thread->home != NULL) {
+            pyh_account_add(&thread->home->visits_ns, -wall_ns, false);
+        }
+    }
+    if (thread->home != account || wall_ns < SHORT_NS) {
+        thread->clock_counted_ns += wall_ns;
+        return wall_ns;
+    }
+    int64_t clock_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    int64_t time_ns = clock_ns - thread->clock_read_ns - thread->clock_counted_ns;
+    thread->clock_read_ns = clock_ns;
+    thread->clock_counted_ns = 0;
+    time_ns = time_ns < wall_ns ? time_ns : wall_ns;
+    return time_ns > 0 ? time_ns : 0;
+}

@@ -1,0 +1,196 @@
+/* memory: see memory.h. Blocks carry no header: their size is what malloc says of them, so blocks from before the hooks
+ * can be freed under them and the other way round.
+ *
+ * Facts used: after it has taken an arena, CPython's object allocator takes up to two nodes of its arena map, each by
+ * one calloc of a power of two between 64 and 256 KiB; 3.13 never frees them. Arenas may be freed with no thread state
+ * attached. CPython's own raw allocator has no context; all that replace it have one. */
+#include "memory.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "region.h"
+
+enum { LEAST_TABLE_BYTES = 1 << 16, MOST_NODE_BYTES = 1 << 18, LEAST_ARENA_BYTES = 1 << 18, PAGE_BYTES = 4096 };
+
+static struct {
+    bool counted;
+    bool protect;
+    PyMemAllocatorEx raw; /* the one below */
+} memory;
+
+static void charge_block(pyh_payer payer, void *block, int64_t before_bytes, int64_t count)
+{
+    if (block != NULL) {
+        pyh_account_charge(payer, (int64_t)malloc_usable_size(block) - before_bytes, count);
+    }
+}
+
+/* Tables that stay empty for the most part: untouched pages of a mapping cost nothing, while malloc hands out what was
+ * used before, and calloc writes zeros to it. Until a plugin's code runs all large blocks are an interpreter's own. */
+static bool is_table(size_t bytes)
+{
+    return bytes >= LEAST_TABLE_BYTES && pyh_this_thread.is_booting;
+}
+
+/* Nodes of the arena map follow a new arena. */
+static bool is_node(size_t bytes)
+{
+    return pyh_this_thread.made_arena && bytes >= LEAST_TABLE_BYTES && bytes <= MOST_NODE_BYTES &&
+           (bytes & (bytes - 1)) == 0;
+}
+
+static void *raw_malloc(void *context, size_t bytes)
+{
+    (void)context;
+    pyh_payer payer = pyh_account_payer();
+    if (!pyh_account_admits(payer.account, bytes)) {
+        return NULL;
+    }
+    if (is_table(bytes)) {
+        return pyh_region_map(payer, bytes);
+    }
+    void *block = memory.raw.malloc(memory.raw.ctx, bytes);
+    charge_block(payer, block, 0, 1);
+    return block;
+}
+
+static void *raw_calloc(void *context, size_t count, size_t size)
+{
+    (void)context;
+    pyh_payer payer = pyh_account_payer();
+    size_t bytes = count * size; /* CPython has checked the product */
+    if (!pyh_account_admits(payer.account, bytes)) {
+        return NULL;
+    }
+    if (is_table(bytes) || is_node(bytes)) {
+        return pyh_region_map(payer, bytes);
+    }
+    pyh_this_thread.made_arena = false;
+    void *block = memory.raw.calloc(memory.raw.ctx, count, size);
+    charge_block(payer, block, 0, 1);
+    return block;
+}
+
+/* Whether the block may be a region: those are whole pages, and malloc's blocks are not but for one in 256. */
+static bool is_aligned(void *block)
+{
+    return ((uintptr_t)block & (PAGE_BYTES - 1)) == 0 && block != NULL;
+}
+
+/* CPython resizes none, but a block of a plugin can look like one. */
+static void *move_region(void *region, size_t before, size_t bytes)
+{
+    void *block = raw_malloc(NULL, bytes);
+    if (block != NULL) {
+        memcpy(block, region, before < bytes ? before : bytes);
+        pyh_region_unmap(region);
+    }
+    return block;
+}
+
+static void *raw_realloc(void *context, void *block, size_t bytes)
+{
+    (void)context;
+    size_t region_bytes = is_aligned(block) ? pyh_region_bytes(block) : 0;
+    if (region_bytes > 0) {
+        return move_region(block, region_bytes, bytes);
+    }
+    pyh_payer payer = pyh_account_payer();
+    size_t before = block != NULL ? malloc_usable_size(block) : 0;
+    if (bytes > before && !pyh_account_admits(payer.account, bytes - before)) {
+        return NULL;
+    }
+    void *moved = memory.raw.realloc(memory.raw.ctx, block, bytes);
+    charge_block(payer, moved, (int64_t)before, block == NULL);
+    return moved;
+}
+
+static void raw_free(void *context, void *block)
+{
+    (void)context;
+    if (block != NULL && !(is_aligned(block) && pyh_region_unmap(block) > 0)) {
+        pyh_account_charge(pyh_account_payer(), -(int64_t)malloc_usable_size(block), -1);
+        memory.raw.free(memory.raw.ctx, block);
+    }
+}
+
+static void *arena_alloc(void *context, size_t bytes)
+{
+    (void)context;
+    pyh_payer payer = pyh_account_payer();
+    if (!pyh_account_admits(payer.account, bytes)) {
+        return NULL;
+    }
+    pyh_this_thread.made_arena = bytes >= LEAST_ARENA_BYTES;
+    return pyh_region_map(payer, bytes);
+}
+
+static void arena_free(void *context, void *arena, size_t bytes)
+{
+    (void)context;
+    if (pyh_region_unmap(arena) == 0) { /* from before the hooks */
+        munmap(arena, bytes);
+    }
+}
+
+/* Whether CPython's own allocators are in place: the raw one, and the one for objects above it. */
+static bool is_own_allocator(const PyMemAllocatorEx *raw)
+{
+    PyMemAllocatorEx object;
+    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &object);
+    return raw->ctx == NULL && object.ctx == NULL && object.malloc != raw->malloc;
+}
+
+/* glibc gives threads up to eight heaps for each processor, and what ended interpreters leave free in one is lost to
+ * the others. One for each processor keeps threads apart all the same. */
+static void bound_arenas(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (getenv("MALLOC_ARENA_MAX") == NULL) {
+        mallopt(M_ARENA_MAX, processors > 2 ? (int)processors : 2);
+    }
+}
+
+void pyh_memory_install(void)
+{
+    const char *wanted = getenv("PYHOST_MEMORY_ACCOUNTS");
+    const char *reclaim = getenv("PYHOST_RECLAIM");
+    PyMemAllocatorEx raw;
+    PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw);
+    if (memory.counted || (wanted != NULL && strcmp(wanted, "0") == 0) || !is_own_allocator(&raw)) {
+        return;
+    }
+    memory.counted = true;
+    bound_arenas();
+    memory.protect = reclaim != NULL && strcmp(reclaim, "protect") == 0;
+    memory.raw = raw;
+    PyMemAllocatorEx hooks = {NULL, raw_malloc, raw_calloc, raw_realloc, raw_free};
+    PyObjectArenaAllocator arenas = {NULL, arena_alloc, arena_free};
+    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &hooks);
+    PyObject_SetArenaAllocator(&arenas);
+}
+
+bool pyh_memory_is_counted(void)
+{
+    return memory.counted;
+}
+
+void pyh_memory_trim(void)
+{
+    static _Atomic bool wanted, busy;
+    atomic_store(&wanted, true);
+    while (atomic_load(&wanted) && !atomic_exchange(&busy, true)) {
+        atomic_store(&wanted, false);
+        malloc_trim(0);
+        atomic_store(&busy, false);
+    }
+}
+
+void pyh_memory_reclaim(pyh_account *account)
+{
+    pyh_region_reclaim(account, memory.protect);
+}

@@ -1,0 +1,52 @@
+"""What the host compiles for its plugins' interpreters, so that they neither search for it nor compile.
+
+Compiling costs an interpreter 260 kB for good, the tables of the compiler's own types. The bundle goes with the boot
+message, and ``pyhost/boot.py`` unpacks it. Standard library only: the C tests use this module, too.
+"""
+
+import marshal
+from functools import cache
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+import pyhost
+from pyhost import _core
+
+_MODULES = ("plugin", "__init__", "guest")
+"""What every plugin imports, in an order in which each finds what it imports."""
+
+
+def package_folders() -> list[str]:
+    """Where pyhost's own modules are: the Python ones first, then ``_core``, which may be in a build folder."""
+    files = [file for module in (pyhost, _core) if (file := getattr(module, "__file__", None))]
+    return list(dict.fromkeys(str(Path(file).parent) for file in files))
+
+
+def code_of(module: str, file: str) -> bytes | None:
+    """The module's code, marshalled; None where it cannot be compiled: the plugin's own import says why."""
+    try:
+        return marshal.dumps(SourceFileLoader(module, file).get_code(module))
+    except Exception:  # noqa: BLE001 - whatever is in the file
+        return None
+
+
+@cache
+def guest_bundle() -> dict[str, Any]:
+    """What ``boot.py`` and the C half need to load pyhost's side of a plugin's interpreter."""
+    folder = Path(pyhost.__file__).parent
+    names = {"__init__": "pyhost"}
+    return {
+        "bootstrap": _stripped(folder / "boot.py"),
+        "package": package_folders(),
+        "core": getattr(_core, "__file__", None),
+        "modules": tuple(
+            (names.get(name, f"pyhost.{name}"), str(folder / f"{name}.py"), _stripped(folder / f"{name}.py"))
+            for name in _MODULES
+        ),
+    }
+
+
+def _stripped(file: Path) -> bytes:
+    """The file's code without docstrings and asserts: there is a copy of it in every interpreter."""
+    return marshal.dumps(compile(file.read_bytes(), str(file), "exec", dont_inherit=True, optimize=2))
