@@ -156,7 +156,7 @@ static inline bool pyh_account_admits(pyh_account *account, size_t more)
 {
     int64_t total = pyh_account_bytes(account);
     int64_t refusal = atomic_load_explicit(&account->refusal_bytes, memory_order_relaxed);
-    return (int64_t)more <= refusal - total || refusal == PYH_NO_LIMIT || !pyh_account_refuse(account, total);
+    return refusal == PYH_NO_LIMIT || (int64_t)more <= refusal - total || !pyh_account_refuse(account, total);
 }
 
 static inline void pyh_account_add(_Atomic int64_t *number, int64_t amount, bool alone)

@@ -82,7 +82,7 @@ def main() -> None:
         return
     import tempfile
 
-    from pyhost.loader import package_folders
+    from pyhost.bundle import package_folders
 
     with tempfile.NamedTemporaryFile() as report:
         job = json.dumps({"folders": package_folders(), "report": report.name})

@@ -36,8 +36,8 @@ static inline void plugins_detach(void)
     plugins_main_state = PyEval_SaveThread();
 }
 
-/* Starts CPython with the code under test as its pyhost._core. An editable install's finder would build pyhost anew, and
- * bring another _core.
+/* Starts CPython with the code under test as its pyhost._core. An editable install's finder would build pyhost anew,
+ * and bring another _core.
  */
 static inline void plugins_begin(void)
 {

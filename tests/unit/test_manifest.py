@@ -13,6 +13,7 @@ from pyhost.errors import ConfigurationError, ManifestError
 from pyhost.manifest import Limits, Manifest
 
 DURATION = 'a duration of more than 0 and at most 8760h, such as "250ms", "2s", "1m" or a number of seconds'
+MEMORY = 'a size from 1MiB to 1048576GiB, such as "64MiB" or a number of bytes'
 NAME = "up to 100 letters, digits, _ and -, starting with a letter or _"
 PLUGIN_KEYS = "plugin.name, plugin.version, plugin.module, plugin.interpreters"
 
@@ -57,6 +58,7 @@ def test_a_full_manifest(plugins):
         deadline = "250ms"
         inbox = 16
         start = 2
+        memory = "512MiB"
         """,
     )
     assert manifest.load(path) == Manifest(
@@ -67,14 +69,14 @@ def test_a_full_manifest(plugins):
         folder=Path.cwd() / "plugins/wordcount",
         file=None,
         source=Path.cwd() / "plugins/wordcount/plugin.toml",
-        limits=Limits(deadline=0.25, inbox=16, start=2.0),
+        limits=Limits(deadline=0.25, inbox=16, start=2.0, memory=512 << 20),
     )
 
 
 def test_the_defaults(plugins):
     loaded = manifest.load(write_plugin(plugins, "word-count"))
     assert (loaded.version, loaded.module, loaded.interpreters) == ("0", "word_count", 1)
-    assert loaded.limits == Limits(deadline=30.0, inbox=1024, start=30.0)
+    assert loaded.limits == Limits(deadline=30.0, inbox=1024, start=30.0, memory=None)
 
 
 def test_the_example_in_the_reference(plugins):
@@ -82,7 +84,7 @@ def test_the_example_in_the_reference(plugins):
     example = reference.read_text().split("```toml\n")[1].split("```")[0]
     loaded = manifest.load(write_plugin(plugins, "wordcount", example))
     assert (loaded.name, loaded.version, loaded.module, loaded.interpreters) == ("wordcount", "1.2.0", "wordcount", 2)
-    assert loaded.limits == Limits(deadline=2.0, inbox=256, start=10.0)
+    assert loaded.limits == Limits(deadline=2.0, inbox=256, start=10.0, memory=64 << 20)
 
 
 def test_the_folder_names_its_plugin_toml(plugins):
@@ -192,6 +194,10 @@ def test_manifests_do_not_change(plugins):
         ('[plugin]\nname = "x"\n[limits]\ndeadline = "8761h"', f"limits.deadline is '8761h'; allowed: {DURATION}"),
         ('[plugin]\nname = "x"\n[limits]\nstart = inf', f"limits.start is inf; allowed: {DURATION}"),
         ('[plugin]\nname = "x"\n[limits]\nstart = [1]', f"limits.start is [1]; allowed: {DURATION}"),
+        ('[plugin]\nname = "x"\n[limits]\nmemory = "1023KiB"', f"limits.memory is '1023KiB'; allowed: {MEMORY}"),
+        ('[plugin]\nname = "x"\n[limits]\nmemory = 1000', f"limits.memory is 1000; allowed: {MEMORY}"),
+        ('[plugin]\nname = "x"\n[limits]\nmemory = "64MB"', f"limits.memory is '64MB'; allowed: {MEMORY}"),
+        ('[plugin]\nname = "x"\n[limits]\nmemory = 1.5', f"limits.memory is 1.5; allowed: {MEMORY}"),
         ('[plugin]\nname = "x"\n[limits]\ninbox = 0', "limits.inbox is 0; allowed: a whole number from 1 to 1000000"),
         (
             '[plugin]\nname = "x"\n[limits]\ninbox = 1000001',
@@ -462,7 +468,7 @@ def as_toml(value):
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 known_keys = st.sampled_from(
-    ["plugin", "limits", "name", "version", "module", "interpreters", "deadline", "inbox", "start"]
+    ["plugin", "limits", "name", "version", "module", "interpreters", "deadline", "inbox", "start", "memory"]
 )
 good_values = st.sampled_from(["x", "1.0", "x.y", "queue", "class", "2s", "1h", 1, 2.5, 256])
 scalars = texts | st.booleans() | st.integers() | st.floats() | st.datetimes() | st.dates() | st.times() | good_values
@@ -476,7 +482,7 @@ named_documents = st.builds(
     st.fixed_dictionaries(
         {}, optional={"version": scalars, "module": scalars, "interpreters": scalars, "name": scalars}
     ),
-    st.fixed_dictionaries({}, optional={"deadline": scalars, "inbox": scalars, "start": scalars}),
+    st.fixed_dictionaries({}, optional={"deadline": scalars, "inbox": scalars, "start": scalars, "memory": scalars}),
 )
 
 
@@ -496,6 +502,7 @@ def check_load(path):
         assert 0 < loaded.limits.start <= 8760 * 3600
         assert type(loaded.limits.deadline) is float
         assert 1 <= loaded.limits.inbox <= 1_000_000
+        assert loaded.limits.memory is None or 1 << 20 <= loaded.limits.memory <= 1 << 50
         assert all(part.isidentifier() for part in loaded.module.split("."))
 
 
