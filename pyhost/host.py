@@ -1,6 +1,7 @@
 """The host: a folder of plugins, loaded, called and stopped from a program."""
 
 import atexit
+import logging
 import os
 import sys
 import threading
@@ -23,6 +24,8 @@ from pyhost.lifecycle import State
 from pyhost.loader import LoadedPlugin
 from pyhost.manifest import Manifest
 from pyhost.status import FunctionDescription, FunctionStatus, PluginStatus
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +182,9 @@ class Host:
 
     def plugins(self) -> list[PluginStatus]:
         """A snapshot of every plugin, by name."""
-        names = set(self._plugins) | set(self._bad_manifests)
-        return [self.status(name) for name in sorted(names)]
+        found = {name: self._status_of(plugin) for name, plugin in list(self._plugins.items())}
+        bad = {name: _status_of_bad(name, path, error) for name, (path, error) in list(self._bad_manifests.items())}
+        return [status for _, status in sorted((bad | found).items())]
 
     def status(self, name: str) -> PluginStatus:
         """A snapshot of one plugin. Raises PluginNotFoundError."""
@@ -190,16 +194,7 @@ class Host:
         bad = self._bad_manifests.get(name)
         if bad is None:
             raise PluginNotFoundError(name, f"there is no plugin {name!r}")
-        path, error = bad
-        return PluginStatus(
-            name=name,
-            version="",
-            state=State.FAILED,
-            reason=str(error),
-            traceback_text="",
-            source=str(path),
-            doc="",
-        )
+        return _status_of_bad(name, *bad)
 
     def _close(self, plugins: Sequence[LoadedPlugin], deadline: float) -> None:
         # Plugins call each other, so each stays open until all have finished what they have.
@@ -272,7 +267,14 @@ class Host:
         return failed
 
     def _need_caretaker(self, loaded: Iterable[Manifest]) -> None:
-        if self._caretaker is None and any(item.limits.memory is not None for item in loaded):
+        limited = [item.name for item in loaded if item.limits.memory is not None]
+        if limited and not _core.memory_counted:
+            _logger.warning(
+                "limits.memory of %s is not kept: memory is not counted beside another allocator than CPython's own; "
+                "run without -X dev, PYTHONMALLOC and PYHOST_MEMORY_ACCOUNTS",
+                ", ".join(limited),
+            )
+        elif limited and self._caretaker is None:
             self._caretaker = Caretaker(self._replace_condemned)
 
     def _dismiss_caretaker(self) -> None:
@@ -344,6 +346,12 @@ class Host:
             cpu=plugin.cpu(),
             replaced=plugin.replaced,
         )
+
+
+def _status_of_bad(name: str, path: Path, error: ManifestError) -> PluginStatus:
+    return PluginStatus(
+        name=name, version="", state=State.FAILED, reason=str(error), traceback_text="", source=str(path), doc=""
+    )
 
 
 EXIT_LOST = 70

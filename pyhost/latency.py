@@ -13,6 +13,8 @@ def summarize(buckets: Sequence[tuple[float, int]], total: float, maximum: float
     ``maximum`` in seconds. A quantile is the upper bound of the bucket that holds it, at most the maximum.
     """
     count = sum(calls for _, calls in buckets)
+    if count == 0:
+        return LatencySummary(0, total, p50=0.0, p90=0.0, p99=0.0, maximum=maximum, buckets=tuple(buckets))
     cumulative: list[tuple[float, int]] = []
     seen = 0
     for bound, calls in buckets:
@@ -21,7 +23,7 @@ def summarize(buckets: Sequence[tuple[float, int]], total: float, maximum: float
 
     def quantile(share: float) -> float:
         bound = next((bound for bound, at_most in cumulative if at_most >= share * count), inf)
-        return min(bound, maximum) if count else 0.0
+        return min(bound, maximum)
 
     return LatencySummary(
         count=count,

@@ -61,6 +61,7 @@ class LoadedPlugin:
         self._router = router
         self.replaced = 0
         self._interpreters: tuple[_core.Interpreter, ...] = ()
+        self._retiring: tuple[_core.Interpreter, ...] = ()
         self._retired_cpu = 0.0
 
     def send(self, event: Event) -> None:
@@ -112,6 +113,7 @@ class LoadedPlugin:
         """
         new = self._start_interpreter(function.name for function in self.functions)
         self._interpreters = tuple(new if item is condemned else item for item in self._interpreters)
+        self._retiring += (condemned,)
         self.publish()
         condemned.condemn()
         self.replaced += 1
@@ -128,6 +130,7 @@ class LoadedPlugin:
         """Wait for a replaced interpreter as long as a call may take; then interrupt it, or set it aside."""
         _end([condemned], time.monotonic() + self.manifest.limits.deadline)
         self._retired_cpu += condemned.cpu
+        self._retiring = tuple(item for item in self._retiring if item is not condemned)
 
     def is_idle(self) -> bool:
         """Whether every call that it has accepted is finished."""
@@ -162,7 +165,7 @@ class LoadedPlugin:
 
     def cpu(self) -> float:
         """Seconds of CPU of its interpreters, replaced ones too."""
-        return self._retired_cpu + sum(item.cpu for item in self._interpreters)
+        return self._retired_cpu + sum(item.cpu for item in (*self._retiring, *self._interpreters))
 
     def _start_interpreter(self, expected: Iterable[str] | None = None) -> _core.Interpreter:
         limits = self.manifest.limits

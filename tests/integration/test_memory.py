@@ -230,6 +230,22 @@ def test_where_memory_is_not_counted_it_says_so(run_program, monkeypatch, option
     assert (outcome.code, outcome.output) == (0, "False None\n"), outcome.errors
 
 
+def test_a_limit_that_cannot_be_kept_is_told_with_the_plugin_and_what_to_do(run_program):
+    outcome = run_program(
+        """
+        import logging
+        logging.basicConfig(format="%(levelname)s %(message)s")
+        maker.write("limited", COMMON, limits={"memory": "64MiB"})
+        host = maker.start(other=COMMON)
+        print(host.call("limited.identity", 1))
+        maker.close()
+        """,
+        ("-X", "dev"),
+    )
+    assert (outcome.code, outcome.output) == (0, "1\n"), outcome.errors
+    assert "WARNING limits.memory of limited is not kept: memory is not counted" in outcome.errors
+
+
 @pytest.mark.parametrize("function", ["work", "work_in_thread", "work_directly"])
 def test_processor_time_is_charged_to_the_plugin_that_took_it(maker, function):
     host = maker.start(worker=WORKER, idle=COMMON)
