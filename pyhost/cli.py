@@ -232,6 +232,63 @@ def call(
     return ExitCode.OK
 
 
+def _change(client: Client, action: str, names: tuple[str, ...], *, as_json: bool) -> int:
+    """Do it to each plugin in turn, and say how it went; the first that fails ends the command."""
+    done = []
+    for name in names:
+        answer = client.change(action, name)
+        done.append(answer)
+        if not as_json:
+            plugin = answer["plugin"]
+            took = terminal.format_seconds(answer["seconds"])
+            click.echo(f"{plugin['name']} {plugin['version']} is {plugin['state']} after {took}")
+    if as_json:
+        terminal.print_json({"done": done})
+    return ExitCode.OK
+
+
+_names_argument = click.argument("names", metavar="PLUGIN...", nargs=-1, required=True)
+
+
+@command.command()
+@_names_argument
+@_socket_option
+@_json_option
+def reload(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
+    """Load plugins anew; the old version serves until the new one does.
+
+    One that does not load says why, and its old version serves on.
+    """
+    return _change(client, "reload", names, as_json=as_json)
+
+
+@command.command()
+@_names_argument
+@_socket_option
+@_json_option
+def restart(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
+    """Stop plugins, then load them anew: for those that cannot run twice at once."""
+    return _change(client, "restart", names, as_json=as_json)
+
+
+@command.command()
+@_names_argument
+@_socket_option
+@_json_option
+def start(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
+    """Load plugins that are stopped or have failed."""
+    return _change(client, "start", names, as_json=as_json)
+
+
+@command.command()
+@_names_argument
+@_socket_option
+@_json_option
+def stop(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
+    """Let plugins finish their calls, and stop them until they are started."""
+    return _change(client, "stop", names, as_json=as_json)
+
+
 @command.command()
 @click.argument("name")
 @click.option("--in", "parent", metavar="DIR", default=".", type=click.Path(path_type=Path), help="Where to make it.")

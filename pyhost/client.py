@@ -77,6 +77,11 @@ class Client:
         plugin: dict[str, Any] = self._request("GET", _path("plugins", name))
         return plugin
 
+    def change(self, action: str, name: str) -> dict[str, Any]:
+        """Have the server ``"reload"``, ``"start"``, ``"stop"`` or ``"restart"`` a plugin; return what it did."""
+        answer: dict[str, Any] = self._request("POST", _path("plugins", name, action))
+        return answer
+
     def call(
         self, name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> Any:

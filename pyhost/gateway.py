@@ -31,13 +31,14 @@ from pyhost.metrics import Metrics
 from pyhost.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from pyhost.config import Options
     from pyhost.host import Host
     from pyhost.monitor import Monitor
+    from pyhost.status import PluginStatus
 
 _logger = logging.getLogger(__name__)
 # Whatever the bytes of a result are: no browser takes them for something that runs.
@@ -68,17 +69,20 @@ class Gateway:
         self._token = options.read_token()
         self._checks = ArgumentChecks()
         self._metrics = Metrics(host.plugins)
-        self._rescanning = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._calls: set[asyncio.Future[Any]] = set()
         self._given_up = False
 
     def application(self, *, trusted: bool) -> ASGIApp:
         """Return the ASGI application for one kind of listener."""
-        rescan = self._rescan if trusted or self._token is not None else _refuse_change
+        may_change = trusted or self._token is not None
+        rescan = self._rescan if may_change else _refuse_change
+        change = self._change if may_change else _refuse_change
         routes = [
             Route("/call/{plugin}/{function}", self._call, methods=["POST"]),
             Route("/plugins", self._plugins, methods=["GET"]),
             Route("/plugins/{plugin}", self._plugin, methods=["GET"]),
+            *(Route(f"/plugins/{{plugin}}/{action}", change, methods=["POST"]) for action in openapi.CHANGES),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", self._readyz, methods=["GET"]),
             Route("/metrics", self._metrics_text, methods=["GET"]),
@@ -105,7 +109,7 @@ class Gateway:
 
     async def rescan(self) -> dict[str, list[str]]:
         """Have the host read the plugins' folder again, one time after the other; return what changed."""
-        async with self._rescanning:
+        async with self._changing:
             report = await asyncio.to_thread(self._host.rescan)
         changes = {name: list(names) for name, names in dataclasses.asdict(report).items()}
         _logger.info("rescan: %s", "; ".join(f"{key} {', '.join(names)}" for key, names in changes.items() if names))
@@ -175,6 +179,25 @@ class Gateway:
         status, history = self._host.status(request.path_params["plugin"]), self._monitor.history
         view = views.plugin(status, history.rates(status.name))
         return _json({**view, "history": views.plugin_history(history, status.name, time.monotonic())})
+
+    async def _change(self, request: Request) -> Response:
+        """Reload, start, stop or restart one plugin; answer when that is done."""
+        name, action = request.path_params["plugin"], request.url.path.rpartition("/")[2]
+        changes: dict[str, Callable[[str], PluginStatus]] = {
+            "reload": self._host.reload_plugin,
+            "restart": self._host.restart_plugin,
+            "start": self._host.start_plugin,
+            "stop": self._host.stop_plugin,
+        }
+        started = time.perf_counter()
+        async with self._changing:
+            try:
+                status = await asyncio.to_thread(changes[action], name)
+            except PluginNotFoundError as error:
+                raise problems.not_found(error, name, [status.name for status in self._host.plugins()]) from error
+        seconds = time.perf_counter() - started
+        _logger.info("%s of plugin %s: %s after %.1f ms", action, name, status.state, seconds * 1000)
+        return _json({"action": action, "seconds": seconds, "plugin": views.plugin(status, None)})
 
     async def _readyz(self, _request: Request) -> Response:
         waiting = {

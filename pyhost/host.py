@@ -139,6 +139,45 @@ class Host:
                 unchanged=tuple(sorted(found - changed)),
             )
 
+    def reload_plugin(self, name: str) -> PluginStatus:
+        """Load the plugin anew from its folder, and let the new version take its place in one step.
+
+        The old version serves until the new one has passed its ``on_start``, and finishes the calls that it has. A
+        plugin that is stopped or has failed is started.
+
+        Raises:
+            PluginNotFoundError: there is no such plugin.
+            ManifestError, PluginLoadError: the new version does not load; the old one, if any, serves on.
+        """
+        with self._lock:
+            self._load_one(name)
+        return self.status(name)
+
+    def start_plugin(self, name: str) -> PluginStatus:
+        """Load a plugin that is stopped or has failed; one that runs is left alone. Raises as ``reload_plugin``."""
+        with self._lock:
+            if self.status(name).state != State.RUNNING:
+                self._load_one(name)
+        return self.status(name)
+
+    def stop_plugin(self, name: str) -> PluginStatus:
+        """Stop taking calls for the plugin, finish those that it has, run its ``on_stop``; until it is started again.
+
+        What has no answer by the plugin's deadline is given up. Raises PluginNotFoundError.
+        """
+        with self._lock:
+            self.status(name)
+            self._stop_one(name)
+        return self.status(name)
+
+    def restart_plugin(self, name: str) -> PluginStatus:
+        """Stop it, then load it anew: for one that cannot run twice at once. Raises as ``reload_plugin``."""
+        with self._lock:
+            self.status(name)
+            self._stop_one(name)
+            self._load_one(name)
+        return self.status(name)
+
     def function(self, name: str) -> _core.Function:
         """A handle for ``"plugin.function"``: call it like the function. It follows the plugin through reloads."""
         found = self._functions.get(name)
@@ -235,7 +274,29 @@ class Host:
 
     def _is_news(self, item: Manifest) -> bool:
         plugin = self._plugins.get(item.name)
+        if plugin is not None and plugin.state is State.STOPPED:
+            return False  # by request: until it is started
         return plugin is None or plugin.state is not State.RUNNING or plugin.fingerprint != manifest.fingerprint(item)
+
+    def _load_one(self, name: str) -> None:
+        source = Path(self.status(name).source)
+        item = manifest.load(source)
+        if name in self._plugins and item.name != name:
+            raise ManifestError(f"{source}: plugin.name is now {item.name!r}; rescan the folder to load it as that")
+        if item.name in self._plugins and item.name != name:
+            raise ManifestError(f"{source}: the name {item.name!r} is taken; give one of the two another name")
+        failed = self._load([item])
+        self._bad_manifests.pop(name, None)
+        error = self._plugins[item.name].error
+        if failed and error is not None:
+            raise error
+
+    def _stop_one(self, name: str) -> None:
+        plugin = self._plugins.get(name)
+        if plugin is not None and plugin.state is State.RUNNING:
+            self._router.publish(name, (), ())
+            plugin.close()
+            self._wait_ended([plugin], plugin.manifest.limits.deadline)
 
     def _load(self, manifests: Sequence[Manifest]) -> set[str]:
         """Load them side by side; the names of those that failed."""

@@ -46,6 +46,14 @@ _SERVER_PATHS = {
     "/metrics": ("getMetrics", "The counters for Prometheus."),
     "/openapi.json": ("getInterface", "This document."),
 }
+_PLUGIN: Document = {"name": "plugin", "in": "path", "required": True, "schema": {"type": "string"}}
+CHANGES = {
+    "reload": "Load the plugin anew while its old version serves, and switch over in one step.",
+    "restart": "Stop the plugin, then load it anew.",
+    "start": "Load a plugin that is stopped or has failed.",
+    "stop": "Finish the plugin's calls and stop it, until it is started.",
+}
+"""What can be done to one plugin, and what that means."""
 _TIMEOUT: Document = {
     "name": "timeout",
     "in": "query",
@@ -64,6 +72,7 @@ def document(plugins: Iterable[PluginStatus], version: str, *, token: bool) -> D
             "responses": _responses({"description": "What changed."}, bodies.JSON, {"type": "object"}),
         }
     }
+    paths |= {f"/plugins/{{plugin}}/{action}": _change_path(action, summary) for action, summary in CHANGES.items()}
     for plugin in plugins:
         for function in plugin.functions:
             path = f"/call/{quote(plugin.name)}/{quote(function.description.name)}"
@@ -90,8 +99,18 @@ def _server_path(path: str, operation_id: str, doc: str) -> Document:
         operation["security"] = []
     item: Document = {"get": operation}
     if "{" in path:
-        item["parameters"] = [{"name": "plugin", "in": "path", "required": True, "schema": {"type": "string"}}]
+        item["parameters"] = [_PLUGIN]
     return item
+
+
+def _change_path(action: str, summary: str) -> Document:
+    responses = _responses({"description": "How the plugin is now."}, bodies.JSON, {"type": "object"})
+    operation = {
+        "operationId": f"{action}Plugin",
+        "summary": f"{summary} On the Unix socket, or with a token.",
+        "responses": responses,
+    }
+    return {"post": operation, "parameters": [_PLUGIN]}
 
 
 def _operation(plugin: str, function: FunctionDescription) -> Document:

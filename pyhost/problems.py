@@ -41,6 +41,7 @@ NOT_FOUND = ProblemType("not-found", 404, "No such path")
 PLUGIN_NOT_FOUND = ProblemType("plugin-not-found", 404, "No such plugin")
 FUNCTION_NOT_FOUND = ProblemType("function-not-found", 404, "No such function")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "Method not allowed")
+LOAD_FAILED = ProblemType("load-failed", 409, "The plugin does not load")
 NOT_ACCEPTABLE = ProblemType("not-acceptable", 406, "The result has no such form")
 BODY_TOO_LARGE = ProblemType("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The body's media type is not supported")
@@ -68,6 +69,7 @@ PROBLEM_TYPES = (
     FUNCTION_NOT_FOUND,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
+    LOAD_FAILED,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     WRONG_HOST,
@@ -99,6 +101,8 @@ _TYPE_OF_ERROR: dict[type[errors.PyhostError], ProblemType] = {
     errors.ArgumentEncodingError: INVALID_ARGUMENTS,
     errors.ResultEncodingError: RESULT_ENCODING,
     errors.PluginError: PLUGIN_ERROR,
+    errors.ManifestError: LOAD_FAILED,
+    errors.PluginLoadError: LOAD_FAILED,
     errors.MemoryLimitError: MEMORY_LIMIT,
     errors.ConfigurationError: CONFIGURATION_ERROR,
 }
@@ -155,6 +159,8 @@ def from_error(error: errors.PyhostError) -> Problem:
             "notes": list(error.notes),
             "traceback": error.traceback_text,
         }
+    if isinstance(error, errors.PluginLoadError):
+        members = {"plugin": error.plugin, "traceback": error.traceback_text}
     if isinstance(error, errors.MemoryLimitError):
         members |= {"limit": error.limit, "peak": error.peak, "traceback": error.traceback_text}
     return Problem(problem_type, str(error), members=members)

@@ -279,3 +279,23 @@ def test_a_new_plugin_is_one_that_runs(run, start_server, tmp_path):
     server = start_server(plugins)
     assert server.lines[0] == "plugin greeter 0.1.0 runs in 1 interpreter"
     assert printed(run("call", "greeter.greet", "Ada", "--socket", str(server.socket))) == "Hello, Ada!"
+
+
+def test_plugins_are_reloaded_restarted_stopped_and_started(run, start_server, probe_plugins):
+    server = start_server(probe_plugins)
+    for action, state in (("reload", "running"), ("restart", "running"), ("stop", "stopped"), ("start", "running")):
+        process = run(action, "--socket", str(server.socket), "probe")
+        assert (process.returncode, process.stderr) == (ExitCode.OK, b"")
+        assert process.stdout.decode().startswith(f"probe 0 is {state} after ")
+    answer = printed(run("reload", "--socket", str(server.socket), "--json", "probe", "narrow"))
+    assert [item["plugin"]["name"] for item in answer["done"]] == ["probe", "narrow"]
+
+
+def test_a_reload_that_fails_says_why(run, start_server, probe_plugins):
+    server = start_server(probe_plugins)
+    message = refused(run("reload", "--socket", str(server.socket), "broken"), ExitCode.CALL_FAILED)
+    assert message.startswith("pyhost: plugin 'broken' did not start: ")
+    assert "Traceback" in message
+    message = refused(run("reload", "--socket", str(server.socket), "prob"), ExitCode.CALL_FAILED)
+    assert message == "pyhost: there is no plugin 'prob'; did you mean probe?\n"
+    assert "PLUGIN" in refused(run("reload", "--socket", str(server.socket)), ExitCode.USAGE)

@@ -373,6 +373,25 @@ def test_changing_the_server_is_not_for_bare_tcp(http, unix):
     }
 
 
+def test_one_plugin_is_changed_over_the_unix_socket_only(start_server, probe_plugins):
+    server = start_server(probe_plugins)
+    with server.http() as http, server.unix() as unix:
+        for action in ("reload", "restart", "stop", "start"):
+            problem(http.post(f"/plugins/probe/{action}"), 403, "forbidden")
+            answer = unix.post(f"/plugins/probe/{action}").json()
+            assert (answer["action"], answer["plugin"]["name"]) == (action, "probe")
+            assert answer["plugin"]["state"] == ("stopped" if action == "stop" else "running")
+            assert answer["seconds"] > 0
+        assert result(unix.post("/call/probe/add", json=[1])) == 2
+        document = problem(unix.post("/plugins/broken/reload"), 409, "load-failed")
+        assert document["detail"].startswith("plugin 'broken' did not start: ")
+        assert "Traceback" in document["traceback"]
+        assert problem(unix.post("/plugins/prob/reload"), 404, "plugin-not-found")["detail"].endswith(
+            "did you mean probe?"
+        )
+        problem(unix.post("/plugins/probe/explode"), 404, "not-found")
+
+
 def test_a_failure_of_the_server_itself_is_a_problem_too(probe_plugins, tmp_path, monkeypatch):
     def fail(_status, _rates):
         raise RuntimeError("a secret of the server")

@@ -10,7 +10,7 @@ import pytest
 from support import PATIENCE
 from support.plugins import COMMON, remove_plugin, touch_with
 
-from pyhost.errors import PluginNotFoundError, PluginUnavailableError
+from pyhost.errors import ManifestError, PluginLoadError, PluginNotFoundError, PluginUnavailableError
 from pyhost.host import ScanReport
 
 
@@ -324,3 +324,134 @@ class TestStopping:
         for _ in range(3):
             maker.start(left=code).close()
         assert capfd.readouterr().err == ""
+
+
+class TestOnePlugin:
+    def test_a_reload_brings_the_new_version_and_leaves_the_others_alone(self, maker):
+        host = maker.start(shop=version(1), other=version(1))
+        before = host.status("other").interpreters
+        maker.write("shop", version(2))
+        assert host.reload_plugin("shop").state == "running"
+        assert host.call("shop.version") == 2
+        assert [item.id for item in host.status("other").interpreters] == [item.id for item in before]
+
+    def test_a_reload_without_a_change_begins_anew(self, maker):
+        host = maker.start(
+            shop=COMMON + "count = []\n@pyhost.export\ndef add():\n    count.append(1)\n    return len(count)"
+        )
+        assert [host.call("shop.add"), host.call("shop.add")] == [1, 2]
+        host.reload_plugin("shop")
+        assert host.call("shop.add") == 1
+
+    def test_a_version_that_does_not_load_leaves_the_old_one_serving(self, maker):
+        host = maker.start(shop=version(1))
+        maker.write("shop", "raise LookupError('no wares')")
+        with pytest.raises(PluginLoadError, match="plugin 'shop' did not start: LookupError: no wares"):
+            host.reload_plugin("shop")
+        assert (host.call("shop.version"), host.status("shop").reason) == (1, "LookupError: no wares")
+        maker.write("shop", version(3))
+        assert host.reload_plugin("shop").reason == ""
+        assert host.call("shop.version") == 3
+
+    def test_a_manifest_that_is_wrong_leaves_the_old_version_serving(self, maker):
+        host = maker.start(shop=version(1))
+        maker.write("shop", version(2), interpreters=0)
+        with pytest.raises(ManifestError, match="plugin.interpreters is 0"):
+            host.reload_plugin("shop")
+        assert host.call("shop.version") == 1
+
+    def test_a_plugin_cannot_change_its_name_by_a_reload(self, maker):
+        host = maker.start(shop=version(1))
+        touch_with(maker.folder / "shop" / "plugin.toml", '[plugin]\nname = "store"\nmodule = "shop"\n')
+        with pytest.raises(ManifestError, match="plugin.name is now 'store'; rescan the folder"):
+            host.reload_plugin("shop")
+        assert host.call("shop.version") == 1
+
+    def test_no_call_is_lost_while_it_is_reloaded_over_and_over(self, maker):
+        host = maker.start(shop=version(1))
+        stop = threading.Event()
+
+        def call():
+            answers = []
+            while not stop.is_set():
+                answers.append(host.call("shop.version"))
+            return answers
+
+        with ThreadPoolExecutor(4) as pool:
+            callers = [pool.submit(call) for _ in range(4)]
+            for _ in range(20):
+                host.reload_plugin("shop")
+            stop.set()
+        assert {answer for caller in callers for answer in caller.result()} == {1}
+
+    def test_a_stopped_plugin_is_unavailable_and_stays_so_until_it_is_started(self, maker, tmp_path):
+        stopped = tmp_path / "stopped"
+        on_stop = f"@pyhost.on_stop\ndef leave():\n    open({str(stopped)!r}, 'w').close()\n"
+        host = maker.start(shop=version(1, on_stop), other=version(1))
+        assert host.stop_plugin("shop").state == "stopped"
+        assert stopped.exists()
+        with pytest.raises(PluginUnavailableError):
+            host.call("shop.version")
+        maker.write("shop", version(2))
+        assert host.rescan() == report(unchanged=("other", "shop"))
+        assert host.stop_plugin("shop").state == "stopped"
+        assert host.start_plugin("shop").state == "running"
+        assert host.call("shop.version") == 2
+
+    def test_stopping_finishes_the_calls_under_way(self, maker, barrier):
+        host = maker.start(shop=COMMON)
+        running = host.submit("shop.hold", barrier.keys, "first")
+        barrier.wait_arrived()
+        waiting = host.submit("shop.identity", "second")
+        thread = threading.Thread(target=host.stop_plugin, args=("shop",))
+        thread.start()
+        barrier.open()
+        thread.join(PATIENCE)
+        assert (running.result(), waiting.result()) == ("first", "second")
+
+    def test_starting_one_that_runs_changes_nothing(self, maker):
+        host = maker.start(shop=version(1))
+        before = host.status("shop").interpreters[0].id
+        assert host.start_plugin("shop").interpreters[0].id == before
+
+    def test_a_restart_ends_the_old_version_before_the_new_one_begins(self, maker, tmp_path):
+        log = tmp_path / "log"
+        hooks = f"""
+def write(word):
+    with open({str(log)!r}, "a") as file:
+        file.write(word)
+
+@pyhost.on_start
+def begin():
+    write("start ")
+
+@pyhost.on_stop
+def leave():
+    write("stop ")
+"""
+        host = maker.start(shop=version(1, hooks))
+        assert host.restart_plugin("shop").state == "running"
+        assert log.read_text() == "start stop start "
+
+    def test_one_that_failed_is_started_when_it_has_been_put_right(self, maker):
+        host = maker.start(shop="import nothing_such")
+        with pytest.raises(PluginLoadError):
+            host.start_plugin("shop")
+        maker.write("shop", version(1))
+        assert host.start_plugin("shop").state == "running"
+        assert host.call("shop.version") == 1
+
+    def test_one_with_a_wrong_manifest_is_started_when_it_has_been_put_right(self, maker):
+        maker.write("shop", version(1), interpreters=0)
+        host = maker.start()
+        with pytest.raises(ManifestError):
+            host.start_plugin("shop")
+        maker.write("shop", version(1))
+        assert host.start_plugin("shop").state == "running"
+        assert [plugin.name for plugin in host.plugins()] == ["shop"]
+
+    @pytest.mark.parametrize("action", ["reload_plugin", "start_plugin", "stop_plugin", "restart_plugin"])
+    def test_a_plugin_that_is_not_there_is_said_so(self, maker, action):
+        host = maker.start(shop=version(1))
+        with pytest.raises(PluginNotFoundError, match="there is no plugin 'shopp'"):
+            getattr(host, action)("shopp")
