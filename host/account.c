@@ -12,6 +12,8 @@
 #include "cpu.h"
 #include "region.h"
 
+enum { RESERVE_BYTES = 8 << 20 };
+
 _Thread_local pyh_account_thread pyh_this_thread;
 _Atomic uint64_t pyh_account_epoch = 1;
 
@@ -220,9 +222,10 @@ void pyh_account_tell_news(void)
     pyh_mutex_unlock(&news.mutex);
 }
 
-bool pyh_account_refuse(pyh_account *account, int64_t total)
+bool pyh_account_refuse(pyh_account *account, int64_t total, int64_t more)
 {
-    if (atomic_load_explicit(&account->paused, memory_order_relaxed) > 0) {
+    int64_t refusal = atomic_load_explicit(&account->refusal_bytes, memory_order_relaxed);
+    if (atomic_load_explicit(&account->paused, memory_order_relaxed) > 0 && more <= refusal + RESERVE_BYTES - total) {
         return false;
     }
     atomic_fetch_add_explicit(&account->refused, 1, memory_order_relaxed);

@@ -33,7 +33,7 @@ typedef struct pyh_account {
     _Atomic uint64_t refused;      /* allocations */
     _Atomic uint64_t raised;       /* MemoryErrors */
     _Atomic int64_t struck_ns;     /* when it last was refused or raised in */
-    _Atomic uint32_t paused;       /* limits are off while it is not 0 */
+    _Atomic uint32_t paused;       /* see pyh_account_pause */
     _Atomic bool condemned;
     _Atomic int64_t visits_ns; /* processor time of other interpreters' threads in this one, minus its own in others */
     /* the interpreter's GIL */
@@ -67,7 +67,8 @@ void pyh_account_set_limit(pyh_account *account, int64_t limit_bytes, PyObject *
  * interpreter. */
 void pyh_account_learn(PyThreadState *attached);
 
-/* No limits until resumed: while CPython or pyhost itself must not fail. Pairs nest. */
+/* Until resumed, nothing is raised, and 8 MiB more than the hard limit are allowed: to describe a failure, which may
+ * run the plugin's code. Pairs nest. */
 void pyh_account_pause(pyh_account *account);
 void pyh_account_resume(pyh_account *account);
 
@@ -105,8 +106,10 @@ typedef struct pyh_account_thread {
     bool is_booting; /* large blocks that it allocates are an interpreter's own tables */
     uint32_t calls;  /* activations that it runs */
     /* processor time: see cpu.h */
+    uint32_t spans;
     int64_t clock_read_ns;
     int64_t clock_counted_ns;
+    int64_t told_ns;
     struct {
         PyInterpreterState *python;
         pyh_account *account;
@@ -128,7 +131,7 @@ typedef struct pyh_payer {
 
 /* The slow ways of the functions below. */
 pyh_account *pyh_account_look_up(PyInterpreterState *python);
-bool pyh_account_refuse(pyh_account *account, int64_t total);
+bool pyh_account_refuse(pyh_account *account, int64_t total, int64_t more);
 void pyh_account_notice(pyh_payer payer, int64_t total);
 void pyh_account_calm(pyh_account *account);
 
@@ -156,7 +159,8 @@ static inline bool pyh_account_admits(pyh_account *account, size_t more)
 {
     int64_t total = pyh_account_bytes(account);
     int64_t refusal = atomic_load_explicit(&account->refusal_bytes, memory_order_relaxed);
-    return refusal == PYH_NO_LIMIT || (int64_t)more <= refusal - total || !pyh_account_refuse(account, total);
+    return refusal == PYH_NO_LIMIT || (int64_t)more <= refusal - total ||
+           !pyh_account_refuse(account, total, (int64_t)more);
 }
 
 static inline void pyh_account_add(_Atomic int64_t *number, int64_t amount, bool alone)

@@ -115,13 +115,16 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
     if (deadline_ns != PYH_NEVER && deadline_ns <= pyh_now_ns()) {
         deadline_ns = pyh_deadline_after(CLEAN_UP_NS);
     }
-    int64_t started_ns = pyh_now_ns();
+    pyh_stats *stats = &call->function->stats;
+    pyh_cpu_span span =
+        pyh_cpu_begin(core->interp->account, atomic_load_explicit(&stats->is_long, memory_order_relaxed));
     pyh_current_call = call;
     pyh_activation_outer outer = pyh_activation_begin(core->interp->activation, deadline_ns);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
     pyh_activation_end(core->interp->activation, outer);
     pyh_current_call = NULL;
-    pyh_stats_charge(&call->function->stats, pyh_cpu_since(started_ns, core->interp->account));
+    int64_t processor_ns = pyh_cpu_end(&span);
+    pyh_stats_charge(stats, processor_ns, span.is_long);
     return result;
 }
 

@@ -77,24 +77,52 @@ int64_t pyh_cpu_read(pyh_account *account)
     return time_ns > 0 ? time_ns : 0;
 }
 
-int64_t pyh_cpu_since(int64_t started_ns, pyh_account *account)
+pyh_cpu_span pyh_cpu_begin(pyh_account *account, bool may_be_long)
 {
     pyh_account_thread *thread = &pyh_this_thread;
-    int64_t wall_ns = pyh_now_ns() - started_ns;
-    if (thread->home != account) {
-        pyh_account_add(&account->visits_ns, wall_ns, false);
-        if (thread->home != NULL) {
-            pyh_account_add(&thread->home->visits_ns, -wall_ns, false);
-        }
+    bool is_outermost = thread->spans++ == 0;
+    pyh_cpu_span span = {.account = account, .clock_ns = -1, .told_ns = thread->told_ns};
+    if (may_be_long && !(is_outermost && thread->home == account)) {
+        span.clock_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
     }
-    if (thread->home != account || wall_ns < SHORT_NS) {
-        thread->clock_counted_ns += wall_ns;
-        return wall_ns;
-    }
+    span.started_ns = pyh_now_ns();
+    return span;
+}
+
+/* What the thread used in a long span, inner ones included. */
+static int64_t measure(const pyh_cpu_span *span, bool is_outermost, int64_t wall_ns)
+{
+    pyh_account_thread *thread = &pyh_this_thread;
     int64_t clock_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
-    int64_t time_ns = clock_ns - thread->clock_read_ns - thread->clock_counted_ns;
-    thread->clock_read_ns = clock_ns;
-    thread->clock_counted_ns = 0;
+    int64_t time_ns = clock_ns - (span->clock_ns >= 0 ? span->clock_ns : thread->clock_read_ns);
+    if (is_outermost) {
+        /* Between its calls an owner thread does next to nothing, so its clock is not read at their beginning. */
+        time_ns -= span->clock_ns >= 0 ? 0 : thread->clock_counted_ns;
+        thread->clock_read_ns = clock_ns;
+        thread->clock_counted_ns = 0;
+    }
     time_ns = time_ns < wall_ns ? time_ns : wall_ns;
     return time_ns > 0 ? time_ns : 0;
+}
+
+int64_t pyh_cpu_end(pyh_cpu_span *span)
+{
+    pyh_account_thread *thread = &pyh_this_thread;
+    bool is_outermost = --thread->spans == 0;
+    int64_t wall_ns = pyh_now_ns() - span->started_ns;
+    span->is_long = wall_ns >= SHORT_NS;
+    int64_t time_ns = span->is_long ? measure(span, is_outermost, wall_ns) : wall_ns;
+    if (is_outermost && !span->is_long) {
+        thread->clock_counted_ns += wall_ns;
+    }
+    int64_t own_ns = time_ns - (thread->told_ns - span->told_ns);
+    own_ns = own_ns > 0 ? own_ns : 0;
+    thread->told_ns += own_ns;
+    if (thread->home != span->account) {
+        pyh_account_add(&span->account->visits_ns, own_ns, false);
+        if (thread->home != NULL) {
+            pyh_account_add(&thread->home->visits_ns, -own_ns, false);
+        }
+    }
+    return own_ns;
 }

@@ -15,8 +15,20 @@ void pyh_cpu_join(pyh_account *account);
 /* Nanoseconds of processor time so far. Any thread, no GIL. */
 int64_t pyh_cpu_read(pyh_account *account);
 
-/* The processor time of code that this thread has run in the account's interpreter since started_ns (monotonic), in
- * nanoseconds, without what inner ones of its own have been told. */
-int64_t pyh_cpu_since(int64_t started_ns, pyh_account *account);
+/* One stretch of code that this thread runs in an account's interpreter; stretches nest. */
+typedef struct pyh_cpu_span {
+    pyh_account *account;
+    int64_t started_ns;
+    int64_t clock_ns; /* the thread's clock then, -1 if it was not read */
+    int64_t told_ns;  /* what all earlier spans of the thread were told */
+    bool is_long;     /* once ended: worth reading the clock for, next time */
+} pyh_cpu_span;
+
+/* Begins one. may_be_long: the same code took long before; its clock is read then. */
+pyh_cpu_span pyh_cpu_begin(pyh_account *account, bool may_be_long);
+
+/* Ends it: its processor time in nanoseconds without that of inner spans. What it took in another interpreter than the
+ * thread's own goes from that one's account to the span's. */
+int64_t pyh_cpu_end(pyh_cpu_span *span);
 
 #endif

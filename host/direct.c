@@ -176,11 +176,16 @@ pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t
                               int64_t deadline_ns, pyh_message **reply)
 {
     /* One that is starting has no functions yet; its inbox takes calls. */
-    if (atomic_load(&interp->state) == PYH_INTERP_STARTING || !pyh_interp_enter(interp)) {
+    if (atomic_load(&interp->state) == PYH_INTERP_STARTING || atomic_load(&interp->account->condemned) ||
+        !pyh_interp_enter(interp)) {
         return PYHOST_CLOSED;
     }
+    /* A destructor may call us while its interpreter ends: what is allocated here is not that one's. */
+    pyh_account *scope = pyh_this_thread.scope;
+    pyh_this_thread.scope = NULL;
     place here = find_place(interp);
     if (here.thread_state == NULL) {
+        pyh_this_thread.scope = scope;
         pyh_interp_leave(interp);
         return PYHOST_NO_MEMORY;
     }
@@ -191,6 +196,7 @@ pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t
     pyhost_status status = pyh_invoke(interp, here.activation, function, index, request, deadline_ns, reply);
     PyThreadState_Swap(outer);
     pyh_this_thread.visits--;
+    pyh_this_thread.scope = scope;
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);
     pyh_interp_leave(interp);

@@ -66,10 +66,12 @@ static PyObject *content_for(pyh_interp *interp, pyhost_status status, PyObject 
 
 pyh_message *pyh_failure_over_limit(pyh_interp *interp)
 {
+    pyh_account_pause(interp->account);
     PyObject *content = with_figures(interp, Py_None);
     pyh_message *message = content != NULL ? encode_plain(content) : NULL;
     PyErr_Clear();
     Py_XDECREF(content);
+    pyh_account_resume(interp->account);
     return message;
 }
 

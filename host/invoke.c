@@ -76,7 +76,9 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_fun
 {
     pyh_arguments arguments;
     pyhost_status status;
-    int64_t started_ns = pyh_now_ns();
+    pyh_stats *stats = &function->stats;
+    pyh_cpu_span span = pyh_cpu_begin(interp->account, atomic_load_explicit(&stats->is_long, memory_order_relaxed));
+    int64_t started_ns = span.started_ns;
     pyh_activation_outer outer = pyh_activation_begin(activation, deadline_ns);
     if (pyh_codec_decode_arguments(interp->codec, request, &arguments) != PYHOST_OK) {
         status = conclude_undecoded(interp, started_ns, reply);
@@ -89,6 +91,7 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_fun
         pyh_arguments_clear(&arguments);
     }
     pyh_activation_end(activation, outer);
-    pyh_stats_charge(&function->stats, pyh_cpu_since(started_ns, interp->account));
+    int64_t processor_ns = pyh_cpu_end(&span);
+    pyh_stats_charge(stats, processor_ns, span.is_long);
     return status;
 }

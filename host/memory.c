@@ -141,6 +141,10 @@ static void arena_free(void *context, void *arena, size_t bytes)
 static bool is_own_allocator(const PyMemAllocatorEx *raw)
 {
     PyMemAllocatorEx object;
+    const char *wanted = getenv("PYTHONMALLOC");
+    if (wanted != NULL && strstr("default pymalloc", wanted) == NULL) {
+        return false; /* mimalloc for one, which has no context either */
+    }
     PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &object);
     return raw->ctx == NULL && object.ctx == NULL && object.malloc != raw->malloc;
 }

@@ -82,8 +82,9 @@ void pyh_runtime_end_interpreter(PyThreadState *thread_state, pyh_account *accou
 {
     pyh_mutex_lock(&runtime.mutex);
     pyh_this_thread.scope = account;
-    Py_EndInterpreter(thread_state);
+    /* Before its end: somebody else's new interpreter may get the same address. */
     pyh_account_close(account);
+    Py_EndInterpreter(thread_state);
     pyh_this_thread.scope = NULL;
     pyh_memory_reclaim(account);
     pyh_mutex_unlock(&runtime.mutex);

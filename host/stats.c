@@ -54,7 +54,10 @@ void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns
     }
 }
 
-void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns)
+void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, bool is_long)
 {
-    add(&stats->processor_ns, processor_ns > 0 ? (uint64_t)processor_ns : 0);
+    add(&stats->processor_ns, (uint64_t)processor_ns);
+    if (is_long != atomic_load_explicit(&stats->is_long, memory_order_relaxed)) {
+        atomic_store_explicit(&stats->is_long, is_long, memory_order_relaxed);
+    }
 }

@@ -4,6 +4,7 @@
 #define PYH_STATS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pyhost.h"
@@ -20,14 +21,15 @@ typedef struct pyh_stats {
     _Atomic uint64_t total_ns; /* of the calls and errors */
     _Atomic uint64_t maximum_ns;
     _Atomic uint64_t processor_ns; /* that its code has run */
+    _Atomic bool is_long;          /* a call took so long that its clock is worth reading */
     _Atomic uint64_t buckets[PYH_STATS_BUCKETS];
 } pyh_stats;
 
 /* Counts one outcome, CLOSED as none; latency_ns is from acceptance to answer. */
 void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns);
 
-/* Adds processor time; negative is none. */
-void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns);
+/* Adds processor time, and notes whether the call was long. */
+void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, bool is_long);
 
 /* The upper bound of a bucket in nanoseconds; INT64_MAX for the last. */
 int64_t pyh_stats_bound_ns(unsigned bucket);

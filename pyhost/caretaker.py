@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from pyhost import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_logger = logging.getLogger(__name__)
 
 
 class Caretaker:
@@ -32,4 +36,7 @@ class Caretaker:
         while not self._closed:
             seen = _core.wait_news(seen)
             if not self._closed:
-                self._look()
+                try:
+                    self._look()
+                except Exception:
+                    _logger.exception("an interpreter past its memory limit could not be replaced")

@@ -82,7 +82,6 @@ class Host:
         self._futures = FutureDispatcher()
         self._lock = threading.Lock()
         self._caretaker: Caretaker | None = None
-        self._replacements: set[threading.Thread] = set()
 
     def __enter__(self) -> Self:
         self.start()
@@ -320,10 +319,9 @@ class Host:
                 self._router.publish(name, (), ())
                 self._plugins[name] = plugin
                 continue
-            plugin.publish()
+            plugin.publish(in_place_of=old)
             self._plugins[name] = plugin
             if old is not None:
-                old.close()
                 self._wait_ended([old], old.manifest.limits.deadline)
         return failed
 
@@ -343,23 +341,14 @@ class Host:
             caretaker, self._caretaker = self._caretaker, None
         if caretaker is not None:
             caretaker.close()
-        for thread in list(self._replacements):
-            thread.join()
 
     def _replace_condemned(self) -> None:
-        """Start the replacement of each condemned interpreter: on threads, as an old one may take long to end."""
-        with self._lock:
-            running = [plugin for plugin in self._plugins.values() if plugin.state is State.RUNNING]
-            for plugin in running:
-                for interpreter in plugin.condemned():
-                    plugin.replace(interpreter)
-                    thread = threading.Thread(target=self._retire, args=(plugin, interpreter), daemon=True)
-                    self._replacements.add(thread)
-                    thread.start()
-
-    def _retire(self, plugin: LoadedPlugin, interpreter: _core.Interpreter) -> None:
-        plugin.retire(interpreter)
-        self._replacements.discard(threading.current_thread())
+        """Put new interpreters in the place of condemned ones; threads see to it that the old ones end."""
+        for plugin in list(self._plugins.values()):
+            for condemned in plugin.condemned():
+                new = plugin.replace(condemned)
+                if new is not None:
+                    threading.Thread(target=_finish, args=(plugin, new, condemned), daemon=True).start()
 
     def _remove(self, names: Iterable[str]) -> None:
         removed = [self._plugins.pop(name) for name in names]
@@ -407,6 +396,11 @@ class Host:
             cpu=plugin.cpu(),
             replaced=plugin.replaced,
         )
+
+
+def _finish(plugin: LoadedPlugin, new: _core.Interpreter, condemned: _core.Interpreter) -> None:
+    plugin.finish_replacement(new)
+    plugin.retire(condemned)
 
 
 def _status_of_bad(name: str, path: Path, error: ManifestError) -> PluginStatus:

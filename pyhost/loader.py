@@ -1,8 +1,9 @@
 """From a manifest to interpreters that are ready, and back: one loaded plugin."""
 
 import sysconfig
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ def _left(deadline: float) -> float:
 
 
 class LoadedPlugin:
-    """One version of a plugin and its interpreters. Not for use by several threads at once."""
+    """One version of a plugin and its interpreters.
+
+    One thread at a time loads, closes and waits; another may replace interpreters meanwhile.
+    """
 
     def __init__(self, manifest: Manifest, router: _core.Router) -> None:
         self.manifest = manifest
@@ -61,6 +65,8 @@ class LoadedPlugin:
         self._router = router
         self.replaced = 0
         self._interpreters: tuple[_core.Interpreter, ...] = ()
+        # Held, and never for long, by whoever changes which interpreters serve.
+        self._changing = threading.Lock()
         self._retiring: tuple[_core.Interpreter, ...] = ()
         self._retired_cpu = 0.0
 
@@ -88,43 +94,63 @@ class LoadedPlugin:
             raise self.error
         self.send(Event.LOADED)
 
-    def publish(self) -> None:
-        """Let calls reach it, in place of any other version."""
-        deadline = self.manifest.limits.deadline
-        functions = tuple((function.name, function.direct, deadline) for function in self.functions)
-        self._router.publish(self.manifest.name, self._interpreters, functions)
+    def publish(self, in_place_of: "LoadedPlugin | None" = None) -> None:
+        """Let calls reach it; another version, whose calls it takes over, is closed in the same step."""
+        if in_place_of is None:
+            self._publish()
+        else:
+            in_place_of.give_way(self._publish)
+
+    def give_way(self, publish: Callable[[], None]) -> None:
+        """Close it in one step with publishing another version."""
+        with self._changing:
+            publish()
+            self._close()
 
     def close(self) -> None:
         """Stop taking calls; those that wait are still run. Does not wait."""
-        for interpreter in self._interpreters:
-            interpreter.close()
-        if self.state is State.RUNNING:
-            self.send(Event.DRAIN)
+        with self._changing:
+            self._close()
 
     def condemned(self) -> list[_core.Interpreter]:
         """Those of its interpreters that went past their hard memory limit."""
         return [item for item in self._interpreters if item.condemned]
 
-    def replace(self, condemned: _core.Interpreter) -> None:
-        """Let a new interpreter take the place of a condemned one; ``retire`` the old one then.
+    def replace(self, condemned: _core.Interpreter) -> _core.Interpreter | None:
+        """Put a new interpreter in the place of a condemned one, at once: calls wait in its inbox while it starts.
 
-        Calls wait in the new one's inbox while it starts. Where it does not, they are given up, and the plugin goes on
-        with its other interpreters; without any it has failed. ``error`` says why.
+        ``finish_replacement`` has to follow; None: the plugin is closed, and there is nothing to replace.
         """
-        new = self._start_interpreter(function.name for function in self.functions)
-        self._interpreters = tuple(new if item is condemned else item for item in self._interpreters)
-        self._retiring += (condemned,)
-        self.publish()
+        with self._changing:
+            if self.state is not State.RUNNING:
+                return None
+            new = self._start_interpreter(function.name for function in self.functions)
+            self._interpreters = tuple(new if item is condemned else item for item in self._interpreters)
+            self._retiring += (condemned,)
+            self.replaced += 1
+            self._publish()
         condemned.condemn()
-        self.replaced += 1
-        self.error = self._failure_of(new, time.monotonic() + self.manifest.limits.start)
-        if self.error is not None:
-            self._interpreters = tuple(item for item in self._interpreters if item is not new)
-            self.publish()
+        return new
+
+    def finish_replacement(self, new: _core.Interpreter) -> None:
+        """Wait until the new interpreter runs.
+
+        Where it does not, its calls are given up, and the plugin goes on with its other interpreters; without any it
+        has failed. ``error`` says why.
+        """
+        error = self._failure_of(new, time.monotonic() + self.manifest.limits.start)
+        with self._changing:
+            if self.state is not State.RUNNING:
+                return
+            self.error = error
+            if error is not None:
+                self._interpreters = tuple(item for item in self._interpreters if item is not new)
+                self._publish()
+                if not self._interpreters:
+                    self.send(Event.FAIL)
+        if error is not None:
             new.abandon()
             _end([new], time.monotonic())
-            if not self._interpreters:
-                self.send(Event.FAIL)
 
     def retire(self, condemned: _core.Interpreter) -> None:
         """Wait for a replaced interpreter as long as a call may take; then interrupt it, or set it aside."""
@@ -141,7 +167,7 @@ class LoadedPlugin:
         still, and set aside what does not end within ``STOP_LIMIT`` after that. What is set aside already is not
         waited for again.
         """
-        _end(self._interpreters, deadline)
+        _end((*self._interpreters, *self._retiring), deadline)
         ended = [item for item in self._interpreters if item.wait_ended(_left(0.0))]
         failures = [item.stop_outcome()[1] for item in ended]
         self.stop_failures = tuple(failure[3] for failure in failures if failure is not None)
@@ -166,6 +192,17 @@ class LoadedPlugin:
     def cpu(self) -> float:
         """Seconds of CPU of its interpreters, replaced ones too."""
         return self._retired_cpu + sum(item.cpu for item in (*self._retiring, *self._interpreters))
+
+    def _publish(self) -> None:
+        deadline = self.manifest.limits.deadline
+        functions = tuple((function.name, function.direct, deadline) for function in self.functions)
+        self._router.publish(self.manifest.name, self._interpreters, functions)
+
+    def _close(self) -> None:
+        for interpreter in self._interpreters:
+            interpreter.close()
+        if self.state is State.RUNNING:
+            self.send(Event.DRAIN)
 
     def _start_interpreter(self, expected: Iterable[str] | None = None) -> _core.Interpreter:
         limits = self.manifest.limits

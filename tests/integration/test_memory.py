@@ -72,6 +72,10 @@ def work_directly(seconds):
 @pyhost.export
 def sleep(seconds):
     time.sleep(seconds)
+
+@pyhost.export(direct=True)
+def sleep_directly(seconds):
+    time.sleep(seconds)
 """
 )
 
@@ -280,6 +284,52 @@ def relay(seconds):
     host.call("caller.relay", 0.1)
     assert host.status("worker").cpu - worker >= 0.1
     assert host.status("caller").cpu - own < 0.1
+
+
+def test_nested_direct_calls_are_charged_each_for_its_own(maker):
+    middle = (
+        COMMON
+        + """
+@pyhost.export(direct=True)
+def relay(seconds):
+    pyhost.call("worker.work_directly", seconds)
+"""
+    )
+    caller = (
+        WORKER
+        + """
+@pyhost.export
+def work_and_relay(own, other):
+    burn(own)
+    pyhost.call("middle.relay", other)
+"""
+    )
+    host = maker.start(worker=WORKER, middle=middle, caller=caller)
+    for _ in range(2):  # a long call is measured by the thread's clock from its second time on
+        before = {name: host.status(name).cpu for name in ("caller", "middle", "worker")}
+        host.call("caller.work_and_relay", 0.2, 0.3)
+    took = {name: host.status(name).cpu - before[name] for name in before}
+    assert took == {
+        "caller": pytest.approx(0.2, abs=0.05),
+        "middle": pytest.approx(0.0, abs=0.05),
+        "worker": pytest.approx(0.3, abs=0.05),
+    }
+
+
+def test_an_account_of_processor_time_never_falls(maker):
+    caller = (
+        WORKER
+        + """
+@pyhost.export
+def relay(seconds):
+    pyhost.call("worker.sleep_directly", seconds)
+"""
+    )
+    host = maker.start(worker=WORKER, caller=caller)
+    host.call("caller.work", 0.1)
+    before = host.status("caller").cpu
+    host.call("caller.relay", 0.3)
+    assert host.status("caller").cpu >= before
 
 
 def test_processor_time_of_ended_interpreters_stays(maker):

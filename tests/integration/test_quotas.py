@@ -330,3 +330,104 @@ def test_hogs_on_many_threads_end_one_by_one_and_the_plugin_goes_on(maker):
         thread.join()
     assert outcomes == [LIMIT] * 8
     assert host.call("hog.identity", 1) == 1
+
+
+def test_a_slow_rescan_does_not_hold_up_a_replacement(maker, barrier):
+    host = start(maker)
+    slow = COMMON + f"os.write({barrier.keys[0]}, b'.')\nos.read({barrier.keys[1]}, 1)\n"
+    maker.write("slow", slow)
+    rescan = threading.Thread(target=host.rescan)
+    rescan.start()
+    barrier.wait_arrived()
+    host.call("hog.swallow")
+    assert wait_replaced(host) == "there"
+    assert rescan.is_alive()
+    barrier.open()
+    rescan.join()
+
+
+def test_closing_waits_for_its_grace_and_not_for_the_deadline_of_a_condemned_call(run_program):
+    outcome = run_program(
+        """
+        import time
+        maker.write("hog", HOG, limits={"memory": "24MiB", "deadline": "600s"})
+        host = maker.start()
+        barrier = Barrier()
+        call = host.submit("hog.swallow_for_ever", barrier.keys)
+        barrier.wait_arrived()
+        while not host.status("hog").replaced:
+            pass
+        host.close(grace=0.1)
+        try:
+            call.result()
+        except pyhost.CallError as error:
+            print(type(error).__name__)
+        """,
+        HOG=SYNCHRONOUS_HOG,
+    )
+    assert outcome.output == "MemoryLimitError\n", outcome.errors
+
+
+def test_describing_an_exception_cannot_pass_the_limit_by(maker):
+    code = """
+kept = []
+
+class Hungry(Exception):
+    def __str__(self):
+        kept.extend(bytes(10_000) for _ in range(100_000))
+        return "fed"
+
+@pyhost.export
+def fail():
+    raise Hungry
+"""
+    host = start(maker, COMMON + code)
+    (interpreter,) = host._plugins["hog"]._interpreters
+    with pytest.raises(PluginError):
+        host.call("hog.fail")
+    assert interpreter.memory[1] <= LIMIT + LIMIT // 4 + 8 * MEBIBYTE
+
+
+ENDING = (
+    COMMON
+    + """
+class Last:
+    def __init__(self):
+        self.call = pyhost.call
+
+    def __del__(self):
+        self.call("keeper.keep", 20_000)
+
+last = Last()
+"""
+)
+KEEPER = (
+    COMMON
+    + """
+kept = []
+
+@pyhost.export(direct=True)
+def keep(count):
+    kept.append([[i] for i in range(count)])
+
+@pyhost.export
+def sum_all():
+    return sum(item[0] for part in kept for item in part)
+"""
+)
+
+
+def test_a_destructor_that_calls_directly_while_its_interpreter_ends_harms_nobody(run_program):
+    outcome = run_program(
+        """
+        host = maker.start(ending=ENDING, keeper=KEEPER)
+        for _ in range(3):
+            host.restart_plugin("ending")
+        total = host.call("keeper.sum_all")
+        print(total > 0 and total % sum(range(20_000)) == 0)
+        maker.close()
+        """,
+        ENDING=ENDING,
+        KEEPER=KEEPER,
+    )
+    assert (outcome.code, outcome.output) == (0, "True\n"), outcome.errors
