@@ -92,7 +92,7 @@ bool pyh_call_answer(pyh_call *call, pyhost_status status, pyh_message *reply)
     }
     call->status = status;
     call->reply = reply;
-    pyh_stats_record(&call->function->stats, status, pyh_now_ns() - call->submitted_ns);
+    pyh_stats_record(call->function->stats, status, pyh_now_ns() - call->submitted_ns);
     atomic_store(&call->state, PYH_CALL_ANSWERED);
     /* Read before the event is set: a waiter may then use the call as it likes. */
     struct pyh_completions *completions = call->completions;

@@ -115,7 +115,7 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
     if (deadline_ns != PYH_NEVER && deadline_ns <= pyh_now_ns()) {
         deadline_ns = pyh_deadline_after(CLEAN_UP_NS);
     }
-    pyh_stats *stats = &call->function->stats;
+    pyh_stats *stats = call->function->stats;
     pyh_cpu_span span =
         pyh_cpu_begin(core->interp->account, atomic_load_explicit(&stats->is_long, memory_order_relaxed));
     pyh_current_call = call;

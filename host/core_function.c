@@ -218,7 +218,7 @@ static pyhost_status call_direct(pyh_core *core, Function *self, pyh_route *rout
     if (status == PYHOST_CLOSED || status == PYHOST_NO_MEMORY) {
         return status;
     }
-    pyh_stats_record(&found->stats, status, pyh_now_ns() - started_ns);
+    pyh_stats_record(found->stats, status, pyh_now_ns() - started_ns);
     *value = pyh_core_answer(core, status, reply, self->name);
     pyh_message_unref(reply);
     return PYHOST_OK;

@@ -66,7 +66,8 @@ static int parse_function(PyObject *item, pyh_function *function)
     return 0;
 }
 
-static pyh_route *make_route(pyh_core *core, const char *plugin, PyObject *interpreters, PyObject *functions)
+static pyh_route *make_route(pyh_core *core, const char *plugin, PyObject *interpreters, PyObject *functions,
+                             pyh_route *before)
 {
     size_t interp_count = (size_t)PyTuple_GET_SIZE(interpreters);
     size_t function_count = (size_t)PyTuple_GET_SIZE(functions);
@@ -90,7 +91,7 @@ static pyh_route *make_route(pyh_core *core, const char *plugin, PyObject *inter
             goto free_tables;
         }
     }
-    route = pyh_route_new(plugin, interps, interp_count, table, function_count);
+    route = pyh_route_new(plugin, interps, interp_count, table, function_count, before);
     if (route == NULL) {
         PyErr_NoMemory();
     }
@@ -105,11 +106,15 @@ static PyObject *router_publish(PyObject *self, PyObject *arguments)
 {
     const char *plugin;
     PyObject *interpreters, *functions;
-    if (!PyArg_ParseTuple(arguments, "sO!O!:publish", &plugin, &PyTuple_Type, &interpreters, &PyTuple_Type,
-                          &functions)) {
+    uint64_t version;
+    int counts_on = 0;
+    if (!PyArg_ParseTuple(arguments, "sO!O!|p:publish", &plugin, &PyTuple_Type, &interpreters, &PyTuple_Type,
+                          &functions, &counts_on)) {
         return NULL;
     }
-    pyh_route *route = make_route(pyh_core_of(Py_TYPE(self)), plugin, interpreters, functions);
+    pyh_route *before = counts_on ? pyh_router_find(pyh_core_unwrap_router(self), plugin, &version) : NULL;
+    pyh_route *route = make_route(pyh_core_of(Py_TYPE(self)), plugin, interpreters, functions, before);
+    pyh_route_unref(before);
     if (route == NULL) {
         return NULL;
     }
@@ -147,7 +152,7 @@ static uint64_t value_of(_Atomic uint64_t *counter)
 
 static PyObject *function_statistics(pyh_function *function)
 {
-    pyh_stats *stats = &function->stats;
+    pyh_stats *stats = function->stats;
     PyObject *buckets = PyTuple_New(PYH_STATS_BUCKETS);
     for (unsigned i = 0; buckets != NULL && i < PYH_STATS_BUCKETS; i++) {
         int64_t bound_ns = pyh_stats_bound_ns(i);
@@ -191,9 +196,10 @@ static PyObject *router_statistics(PyObject *self, PyObject *name)
 
 static PyMethodDef router_methods[] = {
     {"publish", router_publish, METH_VARARGS,
-     "publish(plugin, interpreters, functions, /)\n--\n\nMake these the plugin's interpreters and functions, in one "
+     "publish(plugin, interpreters, functions, counts_on=False, /)\n--\n\nMake these the plugin's interpreters and "
+     "functions, in one "
      "step. functions: a tuple of (name, direct, deadline in seconds), in the order of the plugin's own table. No "
-     "interpreters: known, but not running."},
+     "interpreters: known, but not running. counts_on: the functions keep their counts."},
     {"withdraw", router_withdraw, METH_O, "withdraw(plugin, /)\n--\n\nForget the plugin."},
     {"set_draining", router_set_draining, METH_O,
      "set_draining(draining, /)\n--\n\nWhile it drains, the host's own calls find every plugin unavailable; calls "

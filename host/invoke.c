@@ -76,7 +76,7 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_fun
 {
     pyh_arguments arguments;
     pyhost_status status;
-    pyh_stats *stats = &function->stats;
+    pyh_stats *stats = function->stats;
     pyh_cpu_span span = pyh_cpu_begin(interp->account, atomic_load_explicit(&stats->is_long, memory_order_relaxed));
     int64_t started_ns = span.started_ns;
     pyh_activation_outer outer = pyh_activation_begin(activation, deadline_ns);

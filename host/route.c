@@ -8,7 +8,7 @@
 #include "call.h"
 #include "interp.h"
 
-static bool copy_functions(pyh_route *route, const pyh_function *functions, size_t count)
+static bool copy_functions(pyh_route *route, const pyh_function *functions, size_t count, pyh_route *before)
 {
     route->functions = calloc(count > 0 ? count : 1, sizeof *route->functions);
     if (route->functions == NULL) {
@@ -20,7 +20,11 @@ static bool copy_functions(pyh_route *route, const pyh_function *functions, size
         to->direct = from->direct;
         to->deadline_ns = from->deadline_ns;
         to->name = strdup(from->name);
-        if (to->name == NULL) {
+        pyh_function *counted = before != NULL ? pyh_route_find(before, from->name) : NULL;
+        to->stats = counted != NULL ? pyh_stats_ref(counted->stats) : pyh_stats_new();
+        if (to->name == NULL || to->stats == NULL) {
+            free(to->name);
+            pyh_stats_unref(to->stats);
             return false;
         }
     }
@@ -28,7 +32,7 @@ static bool copy_functions(pyh_route *route, const pyh_function *functions, size
 }
 
 pyh_route *pyh_route_new(const char *plugin, struct pyh_interp *const *interps, size_t interp_count,
-                         const pyh_function *functions, size_t function_count)
+                         const pyh_function *functions, size_t function_count, pyh_route *before)
 {
     pyh_route *route = calloc(1, sizeof *route);
     if (route == NULL) {
@@ -37,7 +41,7 @@ pyh_route *pyh_route_new(const char *plugin, struct pyh_interp *const *interps, 
     atomic_init(&route->references, 1);
     route->plugin = strdup(plugin);
     route->interps = calloc(interp_count > 0 ? interp_count : 1, sizeof(pyh_interp *));
-    if (route->plugin == NULL || route->interps == NULL || !copy_functions(route, functions, function_count)) {
+    if (route->plugin == NULL || route->interps == NULL || !copy_functions(route, functions, function_count, before)) {
         return pyh_route_unref(route);
     }
     for (size_t i = 0; i < interp_count; i++) {
@@ -60,6 +64,7 @@ pyh_route *pyh_route_unref(pyh_route *route)
         }
         for (size_t i = 0; i < route->function_count; i++) {
             free(route->functions[i].name);
+            pyh_stats_unref(route->functions[i].stats);
         }
         free(route->functions);
         free(route->interps);
@@ -131,7 +136,7 @@ pyhost_status pyh_route_submit(pyh_route *route, pyh_call *call)
         status = submit_to_any(route, call, status);
     }
     if (status == PYHOST_FULL) {
-        pyh_stats_record(&call->function->stats, PYHOST_FULL, 0);
+        pyh_stats_record(call->function->stats, PYHOST_FULL, 0);
     }
     return status;
 }

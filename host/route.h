@@ -18,7 +18,7 @@ typedef struct pyh_function {
     char *name;
     bool direct;         /* runs on the caller's thread */
     int64_t deadline_ns; /* default time for a call; PYH_NEVER for none */
-    pyh_stats stats;
+    pyh_stats *stats;    /* owned */
 } pyh_function;
 
 typedef struct pyh_route {
@@ -32,9 +32,10 @@ typedef struct pyh_route {
     pyh_function *functions; /* in the order of the interpreters' own tables */
 } pyh_route;
 
-/* Copies the names and takes its own references to the interpreters. NULL: no memory. */
+/* Copies the names and takes its own references to the interpreters; the functions' stats given are not read. Functions
+ * count on with those of the same name in `before`, which may be NULL. NULL: no memory. */
 pyh_route *pyh_route_new(const char *plugin, struct pyh_interp *const *interps, size_t interp_count,
-                         const pyh_function *functions, size_t function_count);
+                         const pyh_function *functions, size_t function_count, pyh_route *before);
 pyh_route *pyh_route_ref(pyh_route *route);
 pyh_route *pyh_route_unref(pyh_route *route);
 

@@ -1,6 +1,31 @@
 /* stats: see stats.h. */
 #include "stats.h"
 
+#include <stdlib.h>
+
+pyh_stats *pyh_stats_new(void)
+{
+    pyh_stats *stats = calloc(1, sizeof *stats);
+    if (stats != NULL) {
+        atomic_init(&stats->references, 1);
+    }
+    return stats;
+}
+
+pyh_stats *pyh_stats_ref(pyh_stats *stats)
+{
+    atomic_fetch_add_explicit(&stats->references, 1, memory_order_relaxed);
+    return stats;
+}
+
+pyh_stats *pyh_stats_unref(pyh_stats *stats)
+{
+    if (stats != NULL && atomic_fetch_sub_explicit(&stats->references, 1, memory_order_acq_rel) == 1) {
+        free(stats);
+    }
+    return NULL;
+}
+
 static void add(_Atomic uint64_t *counter, uint64_t amount)
 {
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);

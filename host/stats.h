@@ -1,5 +1,5 @@
 /* stats: counters and a histogram of latencies for one function. Any thread; relaxed atomics, as each number stands
- * alone. */
+ * alone. Reference counted: the routes of one version of a plugin share them. */
 #ifndef PYH_STATS_H
 #define PYH_STATS_H
 
@@ -14,6 +14,7 @@
 enum { PYH_STATS_BUCKETS = 1 + 4 * 26 + 1 };
 
 typedef struct pyh_stats {
+    _Atomic uint32_t references;
     _Atomic uint64_t calls;    /* answered with a value */
     _Atomic uint64_t errors;   /* raised, bad arguments or bad result */
     _Atomic uint64_t timeouts; /* not answered by the deadline, or given up */
@@ -24,6 +25,11 @@ typedef struct pyh_stats {
     _Atomic bool is_long;          /* a call took so long that its clock is worth reading */
     _Atomic uint64_t buckets[PYH_STATS_BUCKETS];
 } pyh_stats;
+
+/* All zero. NULL: no memory. */
+pyh_stats *pyh_stats_new(void);
+pyh_stats *pyh_stats_ref(pyh_stats *stats);
+pyh_stats *pyh_stats_unref(pyh_stats *stats);
 
 /* Counts one outcome, CLOSED as none; latency_ns is from acceptance to answer. */
 void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns);

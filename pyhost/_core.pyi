@@ -92,7 +92,12 @@ class Interpreter:
 @final
 class Router:
     def publish(
-        self, plugin: str, interpreters: tuple[Interpreter, ...], functions: tuple[tuple[str, bool, float], ...], /
+        self,
+        plugin: str,
+        interpreters: tuple[Interpreter, ...],
+        functions: tuple[tuple[str, bool, float], ...],
+        counts_on: bool = False,
+        /,
     ) -> None: ...
     def set_draining(self, draining: bool, /) -> None: ...
     def withdraw(self, plugin: str, /) -> None: ...

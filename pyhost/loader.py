@@ -128,7 +128,7 @@ class LoadedPlugin:
             self._interpreters = tuple(new if item is condemned else item for item in self._interpreters)
             self._retiring += (condemned,)
             self.replaced += 1
-            self._publish()
+            self._publish(counts_on=True)
         condemned.condemn()
         return new
 
@@ -145,7 +145,7 @@ class LoadedPlugin:
             self.error = error
             if error is not None:
                 self._interpreters = tuple(item for item in self._interpreters if item is not new)
-                self._publish()
+                self._publish(counts_on=True)
                 if not self._interpreters:
                     self.send(Event.FAIL)
         if error is not None:
@@ -193,10 +193,10 @@ class LoadedPlugin:
         """Seconds of CPU of its interpreters, replaced ones too."""
         return self._retired_cpu + sum(item.cpu for item in (*self._retiring, *self._interpreters))
 
-    def _publish(self) -> None:
+    def _publish(self, *, counts_on: bool = False) -> None:
         deadline = self.manifest.limits.deadline
         functions = tuple((function.name, function.direct, deadline) for function in self.functions)
-        self._router.publish(self.manifest.name, self._interpreters, functions)
+        self._router.publish(self.manifest.name, self._interpreters, functions, counts_on)
 
     def _close(self) -> None:
         for interpreter in self._interpreters:

@@ -22,7 +22,7 @@ static inline pyh_route *route_with(const char *plugin, pyh_interp *const *inter
         {.name = "first", .deadline_ns = PYH_NEVER},
         {.name = "second", .direct = true, .deadline_ns = 5},
     };
-    pyh_route *route = pyh_route_new(plugin, interps, count, functions, CHECK_COUNT(functions));
+    pyh_route *route = pyh_route_new(plugin, interps, count, functions, CHECK_COUNT(functions), NULL);
     CHECK(route != NULL);
     return route;
 }

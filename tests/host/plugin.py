@@ -6,6 +6,7 @@ import pyhost
 
 calls = 0
 fails_at_stop = False
+held = []
 
 
 @pyhost.export
@@ -47,6 +48,56 @@ def leave_a_thread():
     lock = _thread.allocate_lock()
     lock.acquire()
     _thread.start_new_thread(lock.acquire, ())
+
+
+@pyhost.export
+def hold(mebibytes):
+    held.append(bytearray(mebibytes << 20))
+
+
+@pyhost.export
+def hold_objects(count):
+    held.append([float(number) for number in range(count)])
+
+
+@pyhost.export
+def hold_in_thread(mebibytes):
+    import threading
+
+    thread = threading.Thread(target=hold, args=(mebibytes,))
+    thread.start()
+    thread.join()
+
+
+@pyhost.export
+def drop():
+    held.clear()
+
+
+@pyhost.export
+def grow():
+    pieces = []
+    while True:
+        pieces.append(bytearray(1 << 16))
+
+
+@pyhost.export
+def grow_and_recover():
+    try:
+        grow()
+    except MemoryError:
+        return True
+
+
+@pyhost.export
+def insist(times):
+    pieces = []
+    for _ in range(times):
+        try:
+            pieces.append(bytearray(1 << 16))
+        except MemoryError:
+            continue
+    return len(pieces)
 
 
 @pyhost.on_stop

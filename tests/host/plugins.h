@@ -21,6 +21,13 @@ enum {
     PLUGIN_UNSENDABLE,
     PLUGIN_FAIL_AT_STOP,
     PLUGIN_LEAVE_A_THREAD,
+    PLUGIN_HOLD,
+    PLUGIN_HOLD_OBJECTS,
+    PLUGIN_HOLD_IN_THREAD,
+    PLUGIN_DROP,
+    PLUGIN_GROW,
+    PLUGIN_GROW_AND_RECOVER,
+    PLUGIN_INSIST,
     PLUGIN_FUNCTIONS,
 };
 
@@ -36,8 +43,7 @@ static inline void plugins_detach(void)
     plugins_main_state = PyEval_SaveThread();
 }
 
-/* Starts CPython with the code under test as its pyhost._core. An editable install's finder would build pyhost anew,
- * and bring another _core.
+/* Starts CPython with the code under test as its pyhost._core: the finder of an editable install would bring another.
  */
 static inline void plugins_begin(void)
 {
@@ -102,7 +108,7 @@ typedef struct plugins {
     size_t count;
 } plugins;
 
-static inline plugins plugins_make(size_t count)
+static inline plugins plugins_make_limited(size_t count, int64_t limit_bytes)
 {
     static const pyh_function functions[] = {
         [PLUGIN_ADD] = {.name = "add", .deadline_ns = PYH_NEVER},
@@ -112,20 +118,32 @@ static inline plugins plugins_make(size_t count)
         [PLUGIN_UNSENDABLE] = {.name = "unsendable", .deadline_ns = PYH_NEVER},
         [PLUGIN_FAIL_AT_STOP] = {.name = "fail_at_stop", .deadline_ns = PYH_NEVER},
         [PLUGIN_LEAVE_A_THREAD] = {.name = "leave_a_thread", .deadline_ns = PYH_NEVER},
+        [PLUGIN_HOLD] = {.name = "hold", .deadline_ns = PYH_NEVER},
+        [PLUGIN_HOLD_OBJECTS] = {.name = "hold_objects", .deadline_ns = PYH_NEVER},
+        [PLUGIN_HOLD_IN_THREAD] = {.name = "hold_in_thread", .deadline_ns = PYH_NEVER},
+        [PLUGIN_DROP] = {.name = "drop", .deadline_ns = PYH_NEVER},
+        [PLUGIN_GROW] = {.name = "grow", .deadline_ns = PYH_NEVER},
+        [PLUGIN_GROW_AND_RECOVER] = {.name = "grow_and_recover", .deadline_ns = PYH_NEVER},
+        [PLUGIN_INSIST] = {.name = "insist", .deadline_ns = PYH_NEVER},
     };
     plugins made = {.router = pyh_router_new(), .count = count};
     CHECK(count <= CHECK_COUNT(made.interps));
     for (size_t i = 0; i < count; i++) {
-        made.interps[i] = plugins_start(made.router, "plugin", getenv("PYHOST_TEST_PLUGIN"));
+        made.interps[i] = plugins_start_limited(made.router, "plugin", getenv("PYHOST_TEST_PLUGIN"), limit_bytes);
     }
     for (size_t i = 0; i < count; i++) {
         CHECK_STATUS(pyh_event_wait(&made.interps[i]->ready, PYH_NEVER), PYHOST_OK);
         CHECK_STATUS(made.interps[i]->start_status, PYHOST_OK);
         CHECK_EQUAL(made.interps[i]->state, PYH_INTERP_RUNNING);
     }
-    made.route = pyh_route_new("plugin", made.interps, count, functions, PLUGIN_FUNCTIONS);
+    made.route = pyh_route_new("plugin", made.interps, count, functions, PLUGIN_FUNCTIONS, NULL);
     CHECK(made.route != NULL);
     return made;
+}
+
+static inline plugins plugins_make(size_t count)
+{
+    return plugins_make_limited(count, PYH_NO_LIMIT);
 }
 
 /* Waits until it has ended, in order and with nothing left. */

@@ -8,7 +8,7 @@ enum { ANSWERERS = 3, ROUNDS = 2000, CHAIN = 200000 };
 
 static uint64_t answers_counted(const pyh_route *route)
 {
-    const pyh_stats *stats = &route->functions[0].stats;
+    const pyh_stats *stats = route->functions[0].stats;
     return stats->calls + stats->errors + stats->timeouts;
 }
 

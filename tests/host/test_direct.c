@@ -4,7 +4,8 @@
 #include "plugins.h"
 #include "threads.h"
 
-static pyh_function counted; /* takes the processor time */
+static pyh_stats stats;
+static pyh_function counted = {.stats = &stats}; /* takes the processor time */
 
 enum { CALLERS = 4, CALLS_EACH = 100, ROUNDS = 10, SOON_NS = 20 * 1000 * 1000 };
 

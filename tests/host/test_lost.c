@@ -8,7 +8,8 @@ static void a_thread_that_stays_does_not_end_the_process(void)
     plugins made = plugins_make(2);
     pyh_interp *lost = made.interps[0];
     pyh_message *request = plugins_request(0, 0, 0), *reply = NULL;
-    pyh_function counted = {0};
+    pyh_stats stats = {0};
+    pyh_function counted = {.stats = &stats};
     pyh_call *call = plugins_call(&made, PLUGIN_LEAVE_A_THREAD, pyh_message_ref(request));
     CHECK_STATUS(pyh_interp_submit(lost, call), PYHOST_OK);
     CHECK_STATUS(pyh_call_wait(call), PYHOST_OK);

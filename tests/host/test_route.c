@@ -63,15 +63,15 @@ static void check_depths(const fixture *made, size_t first, size_t second, size_
 static void functions_are_copied_and_found(void)
 {
     char name[] = "function", plugin[] = "plugin";
-    const pyh_function function = {.name = name, .direct = true, .deadline_ns = 77, .stats = {.calls = 9}};
-    pyh_route *route = pyh_route_new(plugin, NULL, 0, &function, 1);
+    const pyh_function function = {.name = name, .direct = true, .deadline_ns = 77};
+    pyh_route *route = pyh_route_new(plugin, NULL, 0, &function, 1, NULL);
     name[0] = plugin[0] = 'x';
     CHECK_STRING(route->plugin, "plugin");
     pyh_function *found = pyh_route_find(route, "function");
     CHECK(found == &route->functions[0]);
     CHECK(found->direct);
     CHECK_EQUAL(found->deadline_ns, 77);
-    CHECK_EQUAL(found->stats.calls, 0);
+    CHECK_EQUAL(found->stats->calls, 0);
     CHECK(pyh_route_find(route, "functio") == NULL);
     CHECK(pyh_route_find(route, "") == NULL);
     CHECK(pyh_route_unref(route) == NULL);
@@ -127,11 +127,11 @@ static void calls_spread_until_all_are_full(void)
     for (int i = 0; i < 3; i++) {
         CHECK_STATUS(submit(made.route), PYHOST_OK);
     }
-    CHECK_EQUAL(made.route->functions[0].stats.rejected, 0);
+    CHECK_EQUAL(made.route->functions[0].stats->rejected, 0);
     CHECK_STATUS(submit(made.route), PYHOST_FULL);
     CHECK_STATUS(submit(made.route), PYHOST_FULL);
-    CHECK_EQUAL(made.route->functions[0].stats.rejected, 2);
-    CHECK_EQUAL(made.route->functions[1].stats.rejected, 0);
+    CHECK_EQUAL(made.route->functions[0].stats->rejected, 2);
+    CHECK_EQUAL(made.route->functions[1].stats->rejected, 0);
     check_depths(&made, 2, 2, 2);
     clear_fixture(&made);
 }
@@ -149,7 +149,7 @@ static void closed_interpreters_are_passed_by(void)
     CHECK_STATUS(submit(made.route), PYHOST_FULL);
     pyh_interp_close(made.interps[2]);
     CHECK_STATUS(submit(made.route), PYHOST_CLOSED);
-    CHECK_EQUAL(made.route->functions[0].stats.rejected, 2);
+    CHECK_EQUAL(made.route->functions[0].stats->rejected, 2);
     clear_fixture(&made);
 }
 
@@ -213,9 +213,24 @@ static void many_threads_submit(void)
     clear_fixture(&made);
 }
 
+static void functions_count_on_in_the_next_route(void)
+{
+    const pyh_function functions[] = {{.name = "kept"}, {.name = "new"}};
+    pyh_route *first = pyh_route_new("plugin", NULL, 0, functions, 1, NULL);
+    pyh_stats_record(first->functions[0].stats, PYHOST_OK, 5000);
+    pyh_route *second = pyh_route_new("plugin", NULL, 0, functions, 2, first);
+    CHECK(second->functions[0].stats == first->functions[0].stats);
+    pyh_route_unref(first);
+    CHECK_EQUAL(second->functions[0].stats->calls, 1);
+    CHECK_EQUAL(second->functions[0].stats->references, 1);
+    CHECK_EQUAL(second->functions[1].stats->calls, 0);
+    pyh_route_unref(second);
+}
+
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
+        CHECK_TEST(functions_count_on_in_the_next_route),
         CHECK_TEST(functions_are_copied_and_found),
         CHECK_TEST(routes_without_interpreters_are_unavailable),
         CHECK_TEST(the_least_loaded_is_picked),

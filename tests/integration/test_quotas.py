@@ -184,6 +184,7 @@ def test_an_interpreter_past_the_hard_limit_is_replaced(maker):
     assert identities(host) != [old]
     status = host.status("hog")
     assert (status.state, status.replaced, status.reason) == ("running", 1, "")
+    assert (status.function("swallow").calls, status.function("remember").calls) == (1, 2)
 
 
 def test_the_interpreter_is_replaced_while_its_call_still_runs(maker, barrier):
