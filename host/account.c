@@ -182,9 +182,10 @@ static int64_t at_least_zero(int64_t number)
 pyh_account_figures pyh_account_read(pyh_account *account)
 {
     int64_t region_bytes;
+    int64_t all_bytes = pyh_account_bytes(account); /* before measuring, which takes long: regions come and go */
     int64_t resident_bytes = pyh_region_measure(account, &region_bytes);
     return (pyh_account_figures){
-        .current_bytes = at_least_zero(pyh_account_bytes(account) - region_bytes + resident_bytes),
+        .current_bytes = at_least_zero(all_bytes - region_bytes) + resident_bytes,
         .peak_bytes = atomic_load_explicit(&account->peak_bytes, memory_order_relaxed),
         .limit_bytes = atomic_load_explicit(&account->limit_bytes, memory_order_relaxed),
         .allocations = at_least_zero(atomic_load_explicit(&account->attached_count, memory_order_relaxed) +

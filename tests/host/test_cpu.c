@@ -191,7 +191,7 @@ static void check_long_spans(pyh_account *home, pyh_account *unused)
 {
     (void)unused;
     for (int i = 0; i < 2; i++) {
-        CHECK(sleep_in(home, i == 1) <= SLEEP_NS / 2);
+        CHECK(sleep_in(home, i == 1) <= BURN_NS / 2);
         CHECK(burn_in(home, i == 1) >= NEARLY(BURN_NS));
     }
     CHECK_EQUAL(home->visits_ns, 0);
