@@ -1,8 +1,9 @@
 """What `import pyhost` adds to a plugin's interpreter: resident memory and time.
 
 Makes isolated own-GIL interpreters with the standard library's own module, without `site`, as pyhost makes its own, and
-imports pyhost's plugin side in each as `host/owner.c` does. Prints the growth of the process's resident memory per
-interpreter and the median time of the import; creation itself is printed beside them as the baseline of the same run.
+loads pyhost's plugin side in each from the same bundle as `host/owner.c` does. Prints the growth of the process's
+resident memory per interpreter and the median time of the import; creation itself is printed beside them as the
+baseline of the same run.
 
 One thing is not counted as pyhost's. CPython's table of interned strings stands just below its next doubling in a
 bare interpreter (3.13: 40 names more add 95 kB), so whatever is imported first pays for that. The bare interpreters
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import marshal
 import os
 import subprocess
 import sys
@@ -20,13 +22,13 @@ import time
 from statistics import median
 
 IMPORT = """
-import sys, time
+import marshal, sys, time
 before = time.perf_counter()
-import _frozen_importlib, _frozen_importlib_external
-spec = _frozen_importlib_external.spec_from_file_location(
-    "pyhost", {first!r} + "/__init__.py", submodule_search_locations={folders!r})
-_frozen_importlib._load(spec)
-from pyhost import guest
+with open({bundle!r}, "rb") as file:
+    boot = marshal.load(file)
+boot["path"] = sys.path[:]
+exec(marshal.loads(boot["bootstrap"]), {{"boot": boot}})
+del boot
 seconds = time.perf_counter() - before
 with open({report!r}, "a") as report:
     report.write(f"{{seconds}}\\n")
@@ -39,12 +41,12 @@ def resident_bytes() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(count: int, folders: list[str], report: str, *, raw: bool) -> dict[str, float]:
+def measure(count: int, bundle: str, report: str, *, raw: bool) -> dict[str, float]:
     """The figures, taken in this process, which must run without site (-S)."""
     import _interpreters
 
     names = "" if raw else "kept = [sys.intern(f'name_{i}') for i in range(200)]"
-    import_code = IMPORT.format(first=folders[0], folders=folders, report=report)
+    import_code = IMPORT.format(bundle=bundle, report=report)
     warm_up = _interpreters.create("isolated")
     _interpreters.exec(warm_up, import_code)
     start = resident_bytes()
@@ -78,14 +80,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.inside:
         job = json.loads(options.inside)
-        print(json.dumps(measure(options.interpreters, job["folders"], job["report"], raw=options.raw)))
+        print(json.dumps(measure(options.interpreters, job["bundle"], job["report"], raw=options.raw)))
         return
     import tempfile
 
-    from pyhost.bundle import package_folders
+    from pyhost.bundle import guest_bundle
 
-    with tempfile.NamedTemporaryFile() as report:
-        job = json.dumps({"folders": package_folders(), "report": report.name})
+    with tempfile.NamedTemporaryFile() as report, tempfile.NamedTemporaryFile() as bundle:
+        bundle.write(marshal.dumps(guest_bundle()))
+        bundle.flush()
+        job = json.dumps({"bundle": bundle.name, "report": report.name})
         command = [sys.executable, "-I", "-S", __file__, "--interpreters", str(options.interpreters), "--inside", job]
         command += ["--raw"] if options.raw else []
         figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
