@@ -180,8 +180,9 @@ static inline void pyh_account_charge(pyh_payer payer, int64_t bytes, int64_t co
     pyh_account_add(alone ? &account->attached_bytes : &account->detached_bytes, bytes, alone);
     pyh_account_add(alone ? &account->attached_count : &account->detached_count, count, alone);
     int64_t total = pyh_account_bytes(account);
-    if (total > atomic_load_explicit(&account->peak_bytes, memory_order_relaxed)) {
-        atomic_store_explicit(&account->peak_bytes, total, memory_order_relaxed);
+    int64_t peak = atomic_load_explicit(&account->peak_bytes, memory_order_relaxed);
+    while (total > peak && !atomic_compare_exchange_weak_explicit(&account->peak_bytes, &peak, total,
+                                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
     if (total > atomic_load_explicit(&account->notice_bytes, memory_order_relaxed)) {
         pyh_account_notice(payer, total);

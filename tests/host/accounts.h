@@ -36,16 +36,27 @@ static inline void accounts_run(const plugins *made, size_t index, size_t functi
     pyh_call_unref(call);
 }
 
-/* As accounts_run, on this thread. */
+/* The status of a direct call on this thread, and what it answers. */
+static inline pyhost_status accounts_visit(const plugins *made, size_t index, size_t function, size_t count,
+                                           uint64_t argument, pyh_message **reply)
+{
+    pyh_message *request = plugins_request(count, argument, 0);
+    pyhost_status status =
+        pyh_direct_call(made->interps[index], &made->route->functions[function], function, request, PYH_NEVER, reply);
+    pyh_message_unref(request);
+    return status;
+}
+
+/* As accounts_run, on the main thread. It has a thread state of its own, which must be the current one around the
+ * visit: else CPython takes the visited interpreter's for it, even when that is gone. */
 static inline void accounts_run_direct(const plugins *made, size_t index, size_t function, size_t count,
                                        uint64_t argument)
 {
-    pyh_message *request = plugins_request(count, argument, 0), *reply = NULL;
-    CHECK_STATUS(
-        pyh_direct_call(made->interps[index], &made->route->functions[function], function, request, PYH_NEVER, &reply),
-        PYHOST_OK);
+    pyh_message *reply = NULL;
+    plugins_attach();
+    CHECK_STATUS(accounts_visit(made, index, function, count, argument, &reply), PYHOST_OK);
+    plugins_detach();
     pyh_message_unref(reply);
-    pyh_message_unref(request);
 }
 
 /* Interpreters whose functions have run once: what they import and keep is there. */

@@ -74,21 +74,29 @@ static void interpreters_end_while_threads_call(void)
     }
 }
 
+/* On the main thread, which has a thread state of its own: attached to that. */
+static pyhost_status call_attached(const plugins *made, size_t index, int64_t deadline_ns, pyh_message **reply)
+{
+    pyh_message *request = plugins_request(0, 0, 0);
+    plugins_attach();
+    pyhost_status status = pyh_direct_call(made->interps[0], &counted, index, request, deadline_ns, reply);
+    plugins_detach();
+    pyh_message_unref(request);
+    return status;
+}
+
 static void failures_and_runaways_are_told(void)
 {
     plugins made = plugins_make(1);
-    pyh_message *request = plugins_request(0, 0, 0), *reply = NULL;
-    CHECK_STATUS(pyh_direct_call(made.interps[0], &counted, PLUGIN_FAIL, request, PYH_NEVER, &reply), PYHOST_RAISED);
+    pyh_message *reply = NULL;
+    CHECK_STATUS(call_attached(&made, PLUGIN_FAIL, PYH_NEVER, &reply), PYHOST_RAISED);
     plugins_check_value(reply, "value[:2] == ('ValueError', 'as asked')");
     reply = pyh_message_unref(reply);
-    CHECK_STATUS(pyh_direct_call(made.interps[0], &counted, PLUGIN_ADD, request, PYH_NEVER, &reply),
-                 PYHOST_BAD_ARGUMENTS);
+    CHECK_STATUS(call_attached(&made, PLUGIN_ADD, PYH_NEVER, &reply), PYHOST_BAD_ARGUMENTS);
     reply = pyh_message_unref(reply);
-    int64_t deadline_ns = pyh_deadline_after(SOON_NS);
-    CHECK_STATUS(pyh_direct_call(made.interps[0], &counted, PLUGIN_SPIN, request, deadline_ns, &reply), PYHOST_TIMEOUT);
+    CHECK_STATUS(call_attached(&made, PLUGIN_SPIN, pyh_deadline_after(SOON_NS), &reply), PYHOST_TIMEOUT);
     CHECK(reply == NULL);
-    CHECK_STATUS(add(made.interps[0], 1, 2), PYHOST_OK);
-    pyh_message_unref(request);
+    plugins_add(&made, 1, 2);
     plugins_clear(&made);
 }
 

@@ -78,13 +78,20 @@ typedef struct {
     atomic_size_t finished;
 } crowd;
 
+static void visit(const plugins *made, size_t index, size_t function, uint64_t argument)
+{
+    pyh_message *reply = NULL;
+    CHECK_STATUS(accounts_visit(made, index, function, 1, argument, &reply), PYHOST_OK);
+    pyh_message_unref(reply);
+}
+
 /* Index 0 reads the accounts while the others allocate in the interpreters. */
 static void allocate_or_read(size_t index, void *shared)
 {
     crowd *self = shared;
     for (size_t i = 0; index > 0 && i < CALLS_EACH; i++) {
-        accounts_run_direct(&self->made, (index + i) % 2, PLUGIN_HOLD, 1, 1);
-        accounts_run_direct(&self->made, (index + i) % 2, PLUGIN_HOLD_OBJECTS, 1, 10000);
+        visit(&self->made, (index + i) % 2, PLUGIN_HOLD, 1);
+        visit(&self->made, (index + i) % 2, PLUGIN_HOLD_OBJECTS, 10000);
     }
     atomic_fetch_add(&self->finished, 1);
     while (index == 0 && self->finished < CALLERS) {
