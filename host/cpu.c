@@ -93,6 +93,9 @@ pyh_cpu_span pyh_cpu_begin(pyh_account *account, bool may_be_long)
 static int64_t measure(const pyh_cpu_span *span, bool is_outermost, int64_t wall_ns)
 {
     pyh_account_thread *thread = &pyh_this_thread;
+    if (span->clock_ns < 0 && thread->home != NULL && thread->home != span->account) {
+        return 0; /* unknown: it stays with the thread's home, whose time must not fall */
+    }
     int64_t clock_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
     int64_t time_ns = clock_ns - (span->clock_ns >= 0 ? span->clock_ns : thread->clock_read_ns);
     if (is_outermost) {
