@@ -27,9 +27,13 @@ static PyObject *interpreter_new(PyTypeObject *type, PyObject *arguments, PyObje
     PyObject *router;
     const char *name;
     Py_ssize_t inbox;
-    long long memory = PYH_NO_LIMIT;
-    if (router_type == NULL || !PyArg_ParseTupleAndKeywords(arguments, keywords, "O!sn|L:Interpreter", names,
+    PyObject *memory = Py_None;
+    if (router_type == NULL || !PyArg_ParseTupleAndKeywords(arguments, keywords, "O!sn|O:Interpreter", names,
                                                             router_type, &router, &name, &inbox, &memory)) {
+        return NULL;
+    }
+    int64_t limit_bytes = memory != Py_None ? PyLong_AsLongLong(memory) : PYH_NO_LIMIT;
+    if (PyErr_Occurred()) {
         return NULL;
     }
     if (inbox < 1) {
@@ -41,7 +45,7 @@ static PyObject *interpreter_new(PyTypeObject *type, PyObject *arguments, PyObje
     }
     Interpreter *self = (Interpreter *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->interp = pyh_interp_new(pyh_core_unwrap_router(router), name, (size_t)inbox, memory);
+        self->interp = pyh_interp_new(pyh_core_unwrap_router(router), name, (size_t)inbox, limit_bytes);
         if (self->interp == NULL) {
             Py_DECREF(self);
             return PyErr_NoMemory();

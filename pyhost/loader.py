@@ -77,7 +77,8 @@ class LoadedPlugin:
     def begin(self) -> None:
         """Start the interpreters' threads, which load the plugin; does not wait."""
         self.send(Event.LOAD)
-        self._interpreters = tuple(self._start_interpreter() for _ in range(self.manifest.interpreters))
+        boot = boot_configuration(self.manifest)
+        self._interpreters = tuple(self._start_interpreter(boot) for _ in range(self.manifest.interpreters))
 
     def finish(self) -> None:
         """Wait until the plugin runs; on a failure of any interpreter end them all.
@@ -121,10 +122,11 @@ class LoadedPlugin:
 
         ``finish_replacement`` has to follow; None: the plugin is closed, and there is nothing to replace.
         """
+        boot = boot_configuration(self.manifest, (function.name for function in self.functions))
         with self._changing:
             if self.state is not State.RUNNING:
                 return None
-            new = self._start_interpreter(function.name for function in self.functions)
+            new = self._start_interpreter(boot)
             self._interpreters = tuple(new if item is condemned else item for item in self._interpreters)
             self._retiring += (condemned,)
             self.replaced += 1
@@ -155,8 +157,9 @@ class LoadedPlugin:
     def retire(self, condemned: _core.Interpreter) -> None:
         """Wait for a replaced interpreter as long as a call may take; then interrupt it, or set it aside."""
         _end([condemned], time.monotonic() + self.manifest.limits.deadline)
-        self._retired_cpu += condemned.cpu
-        self._retiring = tuple(item for item in self._retiring if item is not condemned)
+        with self._changing:
+            self._retired_cpu += condemned.cpu
+            self._retiring = tuple(item for item in self._retiring if item is not condemned)
 
     def is_idle(self) -> bool:
         """Whether every call that it has accepted is finished."""
@@ -204,11 +207,10 @@ class LoadedPlugin:
         if self.state is State.RUNNING:
             self.send(Event.DRAIN)
 
-    def _start_interpreter(self, expected: Iterable[str] | None = None) -> _core.Interpreter:
+    def _start_interpreter(self, boot: dict[str, Any]) -> _core.Interpreter:
         limits = self.manifest.limits
-        memory = {} if limits.memory is None else {"memory": limits.memory}
-        interpreter = _core.Interpreter(self._router, self.manifest.name, limits.inbox, **memory)
-        interpreter.start(boot_configuration(self.manifest, expected), limits.start, STOP_LIMIT)
+        interpreter = _core.Interpreter(self._router, self.manifest.name, limits.inbox, limits.memory)
+        interpreter.start(boot, limits.start, STOP_LIMIT)
         return interpreter
 
     def _failure_of(self, interpreter: _core.Interpreter, deadline: float) -> PluginLoadError | None:
