@@ -67,11 +67,6 @@ class Client:
         overview: dict[str, Any] = self._request("GET", "/plugins")
         return overview
 
-    def plugins(self) -> list[dict[str, Any]]:
-        """Return what the server says of its plugins."""
-        plugins: list[dict[str, Any]] = self.overview()["plugins"]
-        return plugins
-
     def plugin(self, name: str) -> dict[str, Any]:
         """Return what the server says of one plugin."""
         plugin: dict[str, Any] = self._request("GET", _path("plugins", name))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import difflib
+import functools
 import logging
 import math
 import time
@@ -77,18 +78,19 @@ class Gateway:
         """Return the ASGI application for one kind of listener."""
         may_change = trusted or self._token is not None
         rescan = self._rescan if may_change else _refuse_change
-        change = self._change if may_change else _refuse_change
         routes = [
             Route("/call/{plugin}/{function}", self._call, methods=["POST"]),
             Route("/plugins", self._plugins, methods=["GET"]),
             Route("/plugins/{plugin}", self._plugin, methods=["GET"]),
-            *(Route(f"/plugins/{{plugin}}/{action}", change, methods=["POST"]) for action in openapi.CHANGES),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", self._readyz, methods=["GET"]),
             Route("/metrics", self._metrics_text, methods=["GET"]),
             Route("/openapi.json", self._openapi, methods=["GET"]),
             Route("/rescan", rescan, methods=["POST"]),
         ]
+        for action in openapi.CHANGES:
+            change = functools.partial(self._change, action) if may_change else _refuse_change
+            routes.append(Route(f"/plugins/{{plugin}}/{action}", change, methods=["POST"]))
         handlers: dict[Any, Any] = {
             Problem: _on_problem,
             PyhostError: _on_pyhost_error,
@@ -180,19 +182,14 @@ class Gateway:
         view = views.plugin(status, history.rates(status.name))
         return _json({**view, "history": views.plugin_history(history, status.name, time.monotonic())})
 
-    async def _change(self, request: Request) -> Response:
-        """Reload, start, stop or restart one plugin; answer when that is done."""
-        name, action = request.path_params["plugin"], request.url.path.rpartition("/")[2]
-        changes: dict[str, Callable[[str], PluginStatus]] = {
-            "reload": self._host.reload_plugin,
-            "restart": self._host.restart_plugin,
-            "start": self._host.start_plugin,
-            "stop": self._host.stop_plugin,
-        }
+    async def _change(self, action: str, request: Request) -> Response:
+        """Do one of ``openapi.CHANGES`` to a plugin; answer when that is done."""
+        name = request.path_params["plugin"]
+        change: Callable[[str], PluginStatus] = getattr(self._host, f"{action}_plugin")
         started = time.perf_counter()
         async with self._changing:
             try:
-                status = await asyncio.to_thread(changes[action], name)
+                status = await asyncio.to_thread(change, name)
             except PluginNotFoundError as error:
                 raise problems.not_found(error, name, [status.name for status in self._host.plugins()]) from error
         seconds = time.perf_counter() - started

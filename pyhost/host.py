@@ -155,7 +155,8 @@ class Host:
     def start_plugin(self, name: str) -> PluginStatus:
         """Load a plugin that is stopped or has failed; one that runs is left alone. Raises as ``reload_plugin``."""
         with self._lock:
-            if self.status(name).state != State.RUNNING:
+            plugin = self._plugins.get(name)
+            if plugin is None or plugin.state is not State.RUNNING:
                 self._load_one(name)
         return self.status(name)
 
@@ -165,14 +166,12 @@ class Host:
         What has no answer by the plugin's deadline is given up. Raises PluginNotFoundError.
         """
         with self._lock:
-            self.status(name)
             self._stop_one(name)
         return self.status(name)
 
     def restart_plugin(self, name: str) -> PluginStatus:
         """Stop it, then load it anew: for one that cannot run twice at once. Raises as ``reload_plugin``."""
         with self._lock:
-            self.status(name)
             self._stop_one(name)
             self._load_one(name)
         return self.status(name)
@@ -277,8 +276,17 @@ class Host:
             return False  # by request: until it is started
         return plugin is None or plugin.state is not State.RUNNING or plugin.fingerprint != manifest.fingerprint(item)
 
+    def _source_of(self, name: str) -> Path:
+        """The plugin.toml or .py file. Raises PluginNotFoundError."""
+        plugin = self._plugins.get(name)
+        if plugin is not None:
+            return plugin.manifest.source
+        if name not in self._bad_manifests:
+            raise PluginNotFoundError(name, f"there is no plugin {name!r}")
+        return self._bad_manifests[name][0]
+
     def _load_one(self, name: str) -> None:
-        source = Path(self.status(name).source)
+        source = self._source_of(name)
         item = manifest.load(source)
         if name in self._plugins and item.name != name:
             raise ManifestError(f"{source}: plugin.name is now {item.name!r}; rescan the folder to load it as that")
@@ -291,6 +299,7 @@ class Host:
             raise error
 
     def _stop_one(self, name: str) -> None:
+        self._source_of(name)  # raises where there is none
         plugin = self._plugins.get(name)
         if plugin is not None and plugin.state is State.RUNNING:
             self._router.publish(name, (), ())

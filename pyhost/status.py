@@ -90,7 +90,7 @@ class FunctionStatus:
     """Refused because every inbox was full."""
     latency: LatencySummary
     cpu: float = 0.0
-    """Seconds of CPU that its calls took; calls under 20 µs and direct ones count with their whole time."""
+    """Seconds of CPU that its calls took; calls under 20 µs count with their whole time."""
 
 
 @dataclass(frozen=True, slots=True)

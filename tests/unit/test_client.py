@@ -38,7 +38,7 @@ def test_a_socket_of_another_service_is_named_as_such(tmp_path, status, content_
         thread.start()
         try:
             with Client(path) as client, pytest.raises(ServerUnreachableError) as caught:
-                client.plugins()
+                client.overview()
         finally:
             service.shutdown()
             thread.join()
