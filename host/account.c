@@ -1,6 +1,6 @@
 /* account: see account.h. The registry from CPython's interpreters to accounts is a short array under a mutex; threads
- * remember what they found until an account is opened or closed. A closed account is not used any more: only a thread
- * that is attached to its interpreter would, and that is gone.
+ * remember what they found until an account is opened or closed. After it is closed only its owner thread is attached
+ * to the interpreter, and charges it by its scope.
  *
  * Facts used: CPython raises a thread state's async_exc when it next looks at its eval_breaker, as
  * PyThreadState_SetAsyncExc arranges. That function takes the runtime's lock, under which CPython allocates, so from
@@ -50,10 +50,7 @@ pyh_account *pyh_account_new(void)
     pyh_account *account = calloc(1, sizeof *account);
     if (account != NULL) {
         atomic_init(&account->references, 1);
-        atomic_init(&account->limit_bytes, PYH_NO_LIMIT);
-        atomic_init(&account->refusal_bytes, PYH_NO_LIMIT);
-        atomic_init(&account->notice_bytes, PYH_NO_LIMIT);
-        atomic_init(&account->calm_bytes, INT64_MIN);
+        pyh_account_set_limit(account, PYH_NO_LIMIT, NULL);
     }
     return account;
 }
@@ -130,7 +127,7 @@ pyh_account *pyh_account_look_up(PyInterpreterState *python)
         }
     }
     pyh_mutex_unlock(&registry.mutex);
-    size_t place = ((uintptr_t)python >> 12) % 4;
+    size_t place = pyh_account_place(python);
     thread->known[place].python = python;
     thread->known[place].account = account;
     thread->known[place].epoch = epoch;

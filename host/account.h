@@ -2,7 +2,7 @@
  *
  * memory.c charges it for every block and arena. A thread that is attached to the interpreter holds its GIL, so it is
  * the only one to write the `attached` numbers and needs no locked instruction for them; all others write `detached`
- * ones. Reading takes no lock and no GIL. Past its limit the code that runs there gets MemoryError at its next
+ * ones. Reading takes no GIL. Past its limit the code that runs there gets MemoryError at its next
  * bytecode; past the limit and a quarter allocations are refused and the account is condemned, as CPython is not safe
  * everywhere with an allocation that fails (measured: 3 to 5 % of the places during imports on 3.14 and 3.15).
  * Reference counted: threads that a lost interpreter leaves behind go on charging it. */
@@ -56,7 +56,7 @@ pyh_account *pyh_account_host(void);
 
 /* From now on the interpreter's threads charge this account. Its owner thread, before any other is attached to it. */
 void pyh_account_open(pyh_account *account, PyInterpreterState *python);
-/* The interpreter is gone. */
+/* The interpreter is about to end: only its owner thread is attached to it, with the account as its scope. */
 void pyh_account_close(pyh_account *account);
 
 /* Sets the limit (PYH_NO_LIMIT for none) and the class, a MemoryError, that is raised in code that passes it. Attached
@@ -96,9 +96,12 @@ pyh_account_figures pyh_account_read(pyh_account *account);
 uint64_t pyh_account_wait_news(uint64_t seen, int64_t deadline_ns);
 void pyh_account_tell_news(void);
 
+/* So many accounts a thread remembers. */
+enum { PYH_ACCOUNTS_KNOWN = 4 };
+
 /* What this thread charges, and how it stands to interpreters. */
 typedef struct pyh_account_thread {
-    pyh_account *scope; /* everything goes here, whatever the thread is attached to: at creation and end */
+    pyh_account *scope; /* everything goes here at an interpreter's creation and end, but what visits allocate */
     pyh_account *home;  /* of which it is an owner thread, or a plugin's own; for the processor time */
     uint32_t visits;    /* it is in an interpreter as a guest: its time there is measured otherwise */
     bool is_owner;
@@ -114,7 +117,7 @@ typedef struct pyh_account_thread {
         PyInterpreterState *python;
         pyh_account *account;
         uint64_t epoch;
-    } known[4];
+    } known[PYH_ACCOUNTS_KNOWN];
 } pyh_account_thread;
 
 /* initial-exec: read at every allocation, without a call. */
@@ -135,10 +138,16 @@ bool pyh_account_refuse(pyh_account *account, int64_t total, int64_t more);
 void pyh_account_notice(pyh_payer payer, int64_t total);
 void pyh_account_calm(pyh_account *account);
 
+/* Where a thread remembers the interpreter's account. */
+static inline size_t pyh_account_place(const PyInterpreterState *python)
+{
+    return ((uintptr_t)python >> 12) % PYH_ACCOUNTS_KNOWN;
+}
+
 static inline pyh_payer pyh_account_payer(void)
 {
     pyh_account_thread *thread = &pyh_this_thread;
-    if (thread->scope != NULL) {
+    if (thread->scope != NULL && thread->visits == 0) {
         return (pyh_payer){thread->scope, NULL};
     }
     PyThreadState *attached = PyThreadState_GetUnchecked();
@@ -146,7 +155,7 @@ static inline pyh_payer pyh_account_payer(void)
         return (pyh_payer){thread->home != NULL ? thread->home : pyh_account_host(), NULL};
     }
     PyInterpreterState *python = attached->interp;
-    size_t place = ((uintptr_t)python >> 12) % 4;
+    size_t place = pyh_account_place(python);
     if (thread->known[place].python == python &&
         thread->known[place].epoch == atomic_load_explicit(&pyh_account_epoch, memory_order_relaxed)) {
         return (pyh_payer){thread->known[place].account, attached};

@@ -1,6 +1,5 @@
 /* core_call: _core.Call, a call under way, and _core.Completions, where answered ones are fetched. */
 #include "core.h"
-#include "cpu.h"
 #include "failure.h"
 #include "invoke.h"
 
@@ -115,16 +114,11 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
     if (deadline_ns != PYH_NEVER && deadline_ns <= pyh_now_ns()) {
         deadline_ns = pyh_deadline_after(CLEAN_UP_NS);
     }
-    pyh_stats *stats = call->function->stats;
-    pyh_cpu_span span =
-        pyh_cpu_begin(core->interp->account, atomic_load_explicit(&stats->is_long, memory_order_relaxed));
     pyh_current_call = call;
-    pyh_activation_outer outer = pyh_activation_begin(core->interp->activation, deadline_ns);
+    pyh_stretch stretch = pyh_stretch_begin(core->interp, core->interp->activation, call->function->stats, deadline_ns);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
-    pyh_activation_end(core->interp->activation, outer);
+    pyh_stretch_end(&stretch);
     pyh_current_call = NULL;
-    int64_t processor_ns = pyh_cpu_end(&span);
-    pyh_stats_charge(stats, processor_ns, span.is_long);
     return result;
 }
 

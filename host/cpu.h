@@ -2,8 +2,8 @@
  *
  * An account's time is that of its interpreter's owner thread and of every thread that the plugin has started, ended
  * ones too; a direct call counts for the interpreter in which it runs. Reading a thread's clock is a system call of
- * half a microsecond, so calls under 20 µs and direct calls are measured by the wall clock, which then is next to the
- * same. */
+ * half a microsecond, so stretches under 20 µs are measured by the wall clock, which then is next to the same. A long
+ * one in another interpreter than the thread's own whose beginning was not measured stays with the thread's. */
 #ifndef PYH_CPU_H
 #define PYH_CPU_H
 

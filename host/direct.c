@@ -180,23 +180,19 @@ pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t
         !pyh_interp_enter(interp)) {
         return PYHOST_CLOSED;
     }
-    /* A destructor may call us while its interpreter ends: what is allocated here is not that one's. */
-    pyh_account *scope = pyh_this_thread.scope;
-    pyh_this_thread.scope = NULL;
+    pyh_this_thread.visits++;
     place here = find_place(interp);
     if (here.thread_state == NULL) {
-        pyh_this_thread.scope = scope;
+        pyh_this_thread.visits--;
         pyh_interp_leave(interp);
         return PYHOST_NO_MEMORY;
     }
     atomic_fetch_add_explicit(&interp->load, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
-    pyh_this_thread.visits++;
     PyThreadState *outer = PyThreadState_Swap(here.thread_state);
     pyhost_status status = pyh_invoke(interp, here.activation, function, index, request, deadline_ns, reply);
     PyThreadState_Swap(outer);
     pyh_this_thread.visits--;
-    pyh_this_thread.scope = scope;
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);
     pyh_interp_leave(interp);

@@ -1,7 +1,6 @@
 /* invoke: see invoke.h. */
 #include "invoke.h"
 
-#include "cpu.h"
 #include "failure.h"
 
 pyhost_status pyh_invoke_classify(pyh_interp *interp, int64_t started_ns)
@@ -71,15 +70,29 @@ static pyhost_status conclude_undecoded(pyh_interp *interp, int64_t started_ns, 
     return fail(interp, is_over ? PYHOST_OVER_LIMIT : PYHOST_UNENCODABLE, reply);
 }
 
+pyh_stretch pyh_stretch_begin(pyh_interp *interp, pyh_activation *activation, pyh_stats *stats, int64_t deadline_ns)
+{
+    bool may_be_long = atomic_load_explicit(&stats->is_long, memory_order_relaxed);
+    pyh_stretch stretch = {.activation = activation, .stats = stats};
+    stretch.span = pyh_cpu_begin(interp->account, may_be_long);
+    stretch.outer = pyh_activation_begin(activation, deadline_ns);
+    return stretch;
+}
+
+void pyh_stretch_end(pyh_stretch *stretch)
+{
+    pyh_activation_end(stretch->activation, stretch->outer);
+    int64_t processor_ns = pyh_cpu_end(&stretch->span);
+    pyh_stats_charge(stretch->stats, processor_ns, stretch->span.is_long);
+}
+
 pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_function *function, size_t index,
                          pyh_message *request, int64_t deadline_ns, pyh_message **reply)
 {
     pyh_arguments arguments;
     pyhost_status status;
-    pyh_stats *stats = function->stats;
-    pyh_cpu_span span = pyh_cpu_begin(interp->account, atomic_load_explicit(&stats->is_long, memory_order_relaxed));
-    int64_t started_ns = span.started_ns;
-    pyh_activation_outer outer = pyh_activation_begin(activation, deadline_ns);
+    pyh_stretch stretch = pyh_stretch_begin(interp, activation, function->stats, deadline_ns);
+    int64_t started_ns = stretch.span.started_ns;
     if (pyh_codec_decode_arguments(interp->codec, request, &arguments) != PYHOST_OK) {
         status = conclude_undecoded(interp, started_ns, reply);
     } else {
@@ -90,8 +103,6 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_fun
         Py_XDECREF(result);
         pyh_arguments_clear(&arguments);
     }
-    pyh_activation_end(activation, outer);
-    int64_t processor_ns = pyh_cpu_end(&span);
-    pyh_stats_charge(stats, processor_ns, span.is_long);
+    pyh_stretch_end(&stretch);
     return status;
 }

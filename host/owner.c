@@ -88,8 +88,8 @@ static pyhost_status boot_guest(pyh_interp *interp)
 static void boot(pyh_interp *interp)
 {
     pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(interp->start_limit_ns));
-    pyh_cpu_span span =
-        pyh_cpu_begin(interp->account, false); /* so that the first call is not told the import's time */
+    /* So that the first call is not told the import's time. */
+    pyh_cpu_span span = pyh_cpu_begin(interp->account, false);
     int64_t started_ns = span.started_ns;
     interp->start_status = boot_guest(interp);
     if (interp->start_status == PYHOST_OVER_LIMIT) {
