@@ -53,6 +53,14 @@ static void arm(pyh_activation *activation, int64_t at_ns)
     }
 }
 
+void pyh_activation_retire(pyh_activation *activation)
+{
+    if (activation != NULL && pyh_watchdog_disarm(&activation->timer)) {
+        pyh_activation_unref(activation);
+    }
+    pyh_activation_unref(activation);
+}
+
 pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns)
 {
     pyh_activation_outer outer = {

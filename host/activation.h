@@ -28,6 +28,10 @@ pyh_activation *pyh_activation_new(struct pyh_interp *interp);
 pyh_activation *pyh_activation_ref(pyh_activation *activation);
 pyh_activation *pyh_activation_unref(pyh_activation *activation);
 
+/* Its thread runs no more calls: drops the thread's reference, and that of a timer which is armed, so that the interp
+ * is not kept until that would fire. NULL is allowed. */
+void pyh_activation_retire(pyh_activation *activation);
+
 /* What an outer call of the same thread needs back when an inner one ends. */
 typedef struct pyh_activation_outer {
     uint64_t sequence;

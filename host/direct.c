@@ -39,7 +39,7 @@ static PyThreadState *take_thread_state(pyh_direct *entry)
 
 static void free_entry(pyh_direct *entry)
 {
-    pyh_activation_unref(entry->activation);
+    pyh_activation_retire(entry->activation);
     pyh_interp_unref(entry->interp);
     free(entry);
 }

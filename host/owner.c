@@ -267,7 +267,7 @@ void *pyh_owner_main(void *argument)
     }
     pyh_activation *activation = interp->activation;
     set_activation(interp, NULL);
-    pyh_activation_unref(activation);
+    pyh_activation_retire(activation);
     pyh_memory_trim();
     pyh_event_set(&interp->ended);
     pyh_interp_unref(interp);

@@ -3,6 +3,8 @@
 
 enum { SOON_NS = 20 * 1000 * 1000 };
 
+static const int64_t HOUR_NS = 3600 * (int64_t)1000000000;
+
 /* The caller has its answer in time, and the function does not run on: the next call is answered, too. */
 static void runaways_are_interrupted(void)
 {
@@ -65,12 +67,31 @@ static void answered_calls_are_not_run(void)
     plugins_clear(&made);
 }
 
+/* A deadline arms a timer, which refers to the interpreter. */
+static void ended_interpreters_are_not_kept_until_a_deadline(void)
+{
+    plugins made = plugins_make(1);
+    pyh_interp *interp = pyh_interp_ref(made.interps[0]);
+    pyh_call *call = plugins_call(&made, PLUGIN_ADD, plugins_request(2, 1, 2));
+    call->deadline_ns = pyh_deadline_after(HOUR_NS);
+    plugins_run(&made, call);
+    CHECK_STATUS(call->status, PYHOST_OK);
+    CHECK(interp->activation->timer.place > 0);
+    pyh_call_unref(call);
+    plugins_clear(&made);
+    while (atomic_load(&interp->references) > 1) {
+        sched_yield(); /* the owner thread has said that it ended, and drops its own */
+    }
+    pyh_interp_unref(interp);
+}
+
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
         CHECK_TEST(runaways_are_interrupted),
         CHECK_TEST(abandoned_interpreters_give_up_what_they_run),
         CHECK_TEST(answered_calls_are_not_run),
+        CHECK_TEST(ended_interpreters_are_not_kept_until_a_deadline),
     };
     plugins_begin();
     return plugins_end(check_main(tests, CHECK_COUNT(tests), argc, argv));
