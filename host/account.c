@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "cpu.h"
+#include "news.h"
 #include "region.h"
 
 enum { RESERVE_BYTES = 8 << 20 };
@@ -37,13 +38,6 @@ static struct {
     size_t count;
     size_t capacity;
 } registry = {.mutex = {PTHREAD_MUTEX_INITIALIZER, PYH_RANK_ACCOUNTS}};
-
-static struct {
-    pthread_once_t once;
-    pyh_mutex mutex;
-    pyh_condition told;
-    uint64_t count;
-} news = {.once = PTHREAD_ONCE_INIT};
 
 pyh_account *pyh_account_new(void)
 {
@@ -192,34 +186,6 @@ pyh_account_figures pyh_account_read(pyh_account *account)
     };
 }
 
-static void news_init(void)
-{
-    pyh_mutex_init(&news.mutex, PYH_RANK_NEWS);
-    pyh_condition_init(&news.told);
-}
-
-uint64_t pyh_account_wait_news(uint64_t seen, int64_t deadline_ns)
-{
-    pthread_once(&news.once, news_init);
-    pyh_mutex_lock(&news.mutex);
-    pyhost_status status = PYHOST_OK;
-    while (news.count <= seen && status != PYHOST_TIMEOUT) {
-        status = pyh_condition_wait(&news.told, &news.mutex, deadline_ns);
-    }
-    uint64_t count = news.count;
-    pyh_mutex_unlock(&news.mutex);
-    return count;
-}
-
-void pyh_account_tell_news(void)
-{
-    pthread_once(&news.once, news_init);
-    pyh_mutex_lock(&news.mutex);
-    news.count++;
-    pyh_condition_broadcast(&news.told);
-    pyh_mutex_unlock(&news.mutex);
-}
-
 bool pyh_account_refuse(pyh_account *account, int64_t total, int64_t more)
 {
     int64_t refusal = atomic_load_explicit(&account->refusal_bytes, memory_order_relaxed);
@@ -231,7 +197,7 @@ bool pyh_account_refuse(pyh_account *account, int64_t total, int64_t more)
     /* One request that alone is too large, from below the limit, is no harm: its code knows that it may fail. */
     if (total > atomic_load_explicit(&account->limit_bytes, memory_order_relaxed) &&
         !atomic_exchange(&account->condemned, true)) {
-        pyh_account_tell_news();
+        pyh_news_tell();
     }
     return true;
 }

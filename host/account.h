@@ -91,11 +91,6 @@ typedef struct pyh_account_figures {
 /* Any thread, no GIL. Asks the kernel once for each arena. */
 pyh_account_figures pyh_account_read(pyh_account *account);
 
-/* Waits until the news count more than `seen`, or the deadline has passed; how many there are now. There is one for
- * each account that is condemned, and whenever somebody tells one to end the wait. Any thread, no GIL. */
-uint64_t pyh_account_wait_news(uint64_t seen, int64_t deadline_ns);
-void pyh_account_tell_news(void);
-
 /* So many accounts a thread remembers. */
 enum { PYH_ACCOUNTS_KNOWN = 4 };
 

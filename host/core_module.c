@@ -4,6 +4,7 @@
 #include "buffer.h"
 #include "core.h"
 #include "memory.h"
+#include "news.h"
 #include "runtime.h"
 
 pyh_core *pyh_core_of(PyTypeObject *type)
@@ -227,16 +228,21 @@ static PyObject *core_lost_count(PyObject *module, PyObject *unused)
     return PyLong_FromUnsignedLong(pyh_interp_lost_count());
 }
 
-static PyObject *core_wait_news(PyObject *module, PyObject *seen)
+static PyObject *core_wait_news(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    unsigned long long before = PyLong_AsUnsignedLongLong(seen);
+    unsigned long long seen;
+    PyObject *timeout = Py_None;
     uint64_t now;
-    if (PyErr_Occurred()) {
+    if (!PyArg_ParseTuple(arguments, "K|O:wait_news", &seen, &timeout)) {
+        return NULL;
+    }
+    int64_t timeout_ns = pyh_core_timeout(timeout, PYH_NEVER);
+    if (timeout_ns < 0) {
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    now = pyh_account_wait_news(before, PYH_NEVER);
+    now = pyh_news_wait(seen, pyh_deadline_after(timeout_ns));
     Py_END_ALLOW_THREADS
     return PyLong_FromUnsignedLongLong(now);
 }
@@ -245,7 +251,7 @@ static PyObject *core_tell_news(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    pyh_account_tell_news();
+    pyh_news_tell();
     Py_RETURN_NONE;
 }
 
@@ -256,9 +262,10 @@ static PyMethodDef core_methods[] = {
     {"lost_count", core_lost_count, METH_NOARGS,
      "lost_count()\n--\n\nHow many interpreters have been set aside; while there are any, CPython cannot be "
      "finalized."},
-    {"wait_news", core_wait_news, METH_O,
-     "wait_news(seen, /)\n--\n\nWait until there are more news than seen; how many there are: one for each interpreter "
-     "that went past its hard memory limit, and one for each tell_news()."},
+    {"wait_news", core_wait_news, METH_VARARGS,
+     "wait_news(seen, timeout=None, /)\n--\n\nWait until there are more news than seen, or so many seconds; how many "
+     "there are: one for each interpreter that went past its hard memory limit, whose call ran past its grace time, or "
+     "whose thread has ended, and one for each tell_news()."},
     {"tell_news", core_tell_news, METH_NOARGS, "tell_news()\n--\n\nEnd the waits of wait_news."},
     {"open_inbox", pyh_core_open_inbox, METH_NOARGS,
      "open_inbox()\n--\n\nIn a plugin: a file descriptor that is readable while calls wait in this interpreter's "

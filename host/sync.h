@@ -22,7 +22,7 @@ typedef enum pyh_rank {
     PYH_RANK_ACCOUNTS,     /* account: the registry; from here on, taken inside allocations */
     PYH_RANK_CPU,          /* cpu: the threads of each account */
     PYH_RANK_REGIONS,      /* region: the table */
-    PYH_RANK_NEWS,         /* account: who waits for condemned ones */
+    PYH_RANK_NEWS,         /* news: who waits for them */
 } pyh_rank;
 
 typedef struct pyh_mutex {

@@ -1,6 +1,7 @@
-/* Tests of accounts: sums, limits to the byte, news, and whose account a thread finds. No CPython runs. */
+/* Tests of accounts: sums, limits to the byte, and whose account a thread finds. No CPython runs. */
 #include "account.h"
 
+#include "news.h"
 #include "threads.h"
 
 enum { LIMIT = 1000, REFUSAL = 1250, RESERVE = 8 << 20, CHARGERS = 4, CHARGES_EACH = 20000, ROUNDS = 200, MANY = 200 };
@@ -36,7 +37,7 @@ static void charge(pyh_account *account, int64_t bytes)
 
 static uint64_t news_now(void)
 {
-    return pyh_account_wait_news(UINT64_MAX, 0);
+    return pyh_news_wait(UINT64_MAX, 0);
 }
 
 static void check_figures(pyh_account *account, int64_t current, int64_t peak, int64_t allocations)
@@ -205,54 +206,6 @@ static void pauses_allow_a_reserve_and_no_more(void)
     pyh_account_unref(account);
 }
 
-static void news_are_waited_for_until_the_deadline(void)
-{
-    uint64_t news = news_now();
-    int64_t deadline_ns = pyh_deadline_after(200000);
-    CHECK_EQUAL(pyh_account_wait_news(news, deadline_ns), news);
-    CHECK(pyh_now_ns() >= deadline_ns);
-    CHECK_EQUAL(pyh_account_wait_news(news, -1), news);
-    pyh_account_tell_news();
-    CHECK_EQUAL(pyh_account_wait_news(news, PYH_NEVER), news + 1);
-    CHECK_EQUAL(pyh_account_wait_news(0, PYH_NEVER), news + 1);
-    CHECK_EQUAL(pyh_account_wait_news(news + 1, -1), news + 1);
-}
-
-typedef struct {
-    threads_meeting meeting;
-    pyh_account *account;
-    uint64_t news;
-} waiters;
-
-/* Index 0 tells: by condemning an account, and by itself. */
-static void wait_or_tell(size_t index, void *shared)
-{
-    waiters *self = shared;
-    uint64_t seen = self->news;
-    for (uint64_t i = 1; i <= ROUNDS; i++) {
-        threads_meet(&self->meeting, CHARGERS);
-        if (index > 0) {
-            uint64_t told = pyh_account_wait_news(seen, PYH_NEVER);
-            CHECK_EQUAL(told, self->news + i);
-            seen = told;
-        } else if (i == 1) {
-            CHECK(!pyh_account_admits(self->account, LIMIT));
-        } else {
-            pyh_account_tell_news();
-        }
-        threads_meet(&self->meeting, CHARGERS);
-    }
-}
-
-static void news_wake_every_waiter(void)
-{
-    waiters shared = {.account = limited(), .news = news_now()};
-    charge(shared.account, LIMIT + 1);
-    threads_run(CHARGERS, wait_or_tell, &shared);
-    CHECK_EQUAL(news_now(), shared.news + ROUNDS);
-    pyh_account_unref(shared.account);
-}
-
 static void open_accounts_are_found_by_their_interpreters(void)
 {
     pyh_account *accounts[MANY];
@@ -366,8 +319,6 @@ int main(int argc, char **argv)
         CHECK_TEST(limits_can_be_lifted_and_set_anew),
         CHECK_TEST(pauses_nest),
         CHECK_TEST(pauses_allow_a_reserve_and_no_more),
-        CHECK_TEST(news_are_waited_for_until_the_deadline),
-        CHECK_TEST(news_wake_every_waiter),
         CHECK_TEST(open_accounts_are_found_by_their_interpreters),
         CHECK_TEST(what_threads_know_ends_with_its_epoch),
         CHECK_TEST(threads_of_a_plugin_join_its_account),

@@ -1,5 +1,6 @@
 /* Tests of memory limits: whoever goes past one is told so, and who goes on all the same is ended. */
 #include "accounts.h"
+#include "news.h"
 
 enum { LIMIT = 16 * MIB };
 
@@ -112,10 +113,10 @@ static void swallowing_the_error_condemns_the_interpreter(void)
 static void condemned_calls_that_never_end_are_told_as_news(void)
 {
     plugins made = accounts_make(1, LIMIT);
-    uint64_t news = pyh_account_wait_news(UINT64_MAX, 0);
+    uint64_t news = pyh_news_wait(UINT64_MAX, 0);
     pyh_call *insisting = plugins_call(&made, PLUGIN_INSIST, plugins_request(1, (uint64_t)1 << 50, 0));
     CHECK_STATUS(pyh_interp_submit(made.interps[0], insisting), PYHOST_OK);
-    CHECK_EQUAL(pyh_account_wait_news(news, PYH_NEVER), news + 1);
+    CHECK_EQUAL(pyh_news_wait(news, PYH_NEVER), news + 1);
     CHECK(made.interps[0]->account->condemned);
     pyh_interp_abandon(made.interps[0]);
     CHECK_STATUS(pyh_call_wait(insisting), PYHOST_OK);
