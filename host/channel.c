@@ -26,6 +26,22 @@ void pyh_channel_deinit(pyh_channel *channel)
     }
 }
 
+pyhost_status pyh_channel_resize(pyh_channel *channel, size_t capacity)
+{
+    void **ring = calloc(capacity, sizeof *ring);
+    if (ring == NULL) {
+        return PYHOST_NO_MEMORY;
+    }
+    pyh_mutex_lock(&channel->mutex);
+    void **replaced = channel->ring;
+    channel->ring = ring;
+    channel->capacity = capacity;
+    channel->first = 0;
+    pyh_mutex_unlock(&channel->mutex);
+    free(replaced);
+    return PYHOST_OK;
+}
+
 pyhost_status pyh_channel_send(pyh_channel *channel, void *const *items, size_t count, size_t *sent)
 {
     pyhost_status status = PYHOST_OK;

@@ -12,11 +12,11 @@
 
 typedef struct pyh_channel {
     /* fixed after init */
-    size_t capacity;
-    void **ring;
     pyh_mutex mutex;
     pyh_condition readable;
     /* guarded by mutex */
+    size_t capacity;
+    void **ring;
     size_t first;
     size_t count;
     size_t waiting; /* receivers asleep */
@@ -27,6 +27,9 @@ typedef struct pyh_channel {
 /* Zeroed memory becomes an open, empty channel of that capacity, at least 1. OK or NO_MEMORY. */
 pyhost_status pyh_channel_init(pyh_channel *channel, size_t capacity);
 void pyh_channel_deinit(pyh_channel *channel);
+
+/* Gives an empty channel another capacity, at least 1. OK or NO_MEMORY, and it is as it was. */
+pyhost_status pyh_channel_resize(pyh_channel *channel, size_t capacity);
 
 /* Takes all of the items or, from the end, as many less as do not fit; *sent is how many it took. OK if all were
  * taken, else FULL or CLOSED. Never waits. */

@@ -21,23 +21,13 @@ pyh_interp *pyh_core_unwrap_interpreter(PyObject *interpreter)
 
 static PyObject *interpreter_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"router", "name", "inbox", "memory", NULL};
+    static char *names[] = {"router", NULL};
     pyh_core *core = pyh_core_of(type);
     PyTypeObject *router_type = pyh_core_type(core, PYH_CORE_ROUTER);
     PyObject *router;
-    const char *name;
-    Py_ssize_t inbox;
-    PyObject *memory = Py_None;
-    if (router_type == NULL || !PyArg_ParseTupleAndKeywords(arguments, keywords, "O!sn|O:Interpreter", names,
-                                                            router_type, &router, &name, &inbox, &memory)) {
+    if (router_type == NULL ||
+        !PyArg_ParseTupleAndKeywords(arguments, keywords, "O!:Interpreter", names, router_type, &router)) {
         return NULL;
-    }
-    int64_t limit_bytes = memory != Py_None ? PyLong_AsLongLong(memory) : PYH_NO_LIMIT;
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    if (inbox < 1) {
-        return PyErr_Format(PyExc_ValueError, "inbox is %zd; allowed: 1 and more", inbox);
     }
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_RuntimeError, "only the main interpreter can start plugin interpreters");
@@ -45,7 +35,7 @@ static PyObject *interpreter_new(PyTypeObject *type, PyObject *arguments, PyObje
     }
     Interpreter *self = (Interpreter *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->interp = pyh_interp_new(pyh_core_unwrap_router(router), name, (size_t)inbox, limit_bytes);
+        self->interp = pyh_interp_new(pyh_core_unwrap_router(router));
         if (self->interp == NULL) {
             Py_DECREF(self);
             return PyErr_NoMemory();
@@ -66,24 +56,56 @@ static void interpreter_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-static PyObject *interpreter_start(PyObject *self, PyObject *arguments)
+static PyObject *interpreter_warm_up(PyObject *self, PyObject *bundle)
 {
-    PyObject *boot;
-    double start_limit, stop_limit;
-    pyh_message *message;
-    if (!PyArg_ParseTuple(arguments, "Odd:start", &boot, &start_limit, &stop_limit)) {
-        return NULL;
-    }
     pyh_core *core = pyh_core_of(Py_TYPE(self));
-    if (pyh_codec_encode_message(&core->codec, boot, &message) != PYHOST_OK) {
+    pyh_message *message;
+    if (pyh_codec_encode_message(&core->codec, bundle, &message) != PYHOST_OK) {
         return NULL;
     }
-    if (pyh_interp_start(interp_of(self), message, (int64_t)(start_limit * 1e9), (int64_t)(stop_limit * 1e9)) !=
-        PYHOST_OK) {
+    if (pyh_interp_warm_up(interp_of(self), message) != PYHOST_OK) {
         PyErr_SetString(PyExc_OSError, "the operating system gives no more threads");
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+/* Bytes, or None for no limit. -1 with an exception set. */
+static int64_t limit_of(PyObject *memory)
+{
+    return memory != Py_None ? PyLong_AsLongLong(memory) : PYH_NO_LIMIT;
+}
+
+static int64_t nanoseconds(double seconds)
+{
+    return (int64_t)(seconds * 1e9);
+}
+
+static PyObject *interpreter_start(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"name", "boot", "inbox", "memory", "start_limit", "stop_limit", NULL};
+    pyh_assignment assignment;
+    Py_ssize_t inbox;
+    PyObject *boot, *memory;
+    double start_limit, stop_limit;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "sO$nOdd:start", names, &assignment.name, &boot, &inbox,
+                                     &memory, &start_limit, &stop_limit)) {
+        return NULL;
+    }
+    if (inbox < 1) {
+        return PyErr_Format(PyExc_ValueError, "inbox is %zd; allowed: 1 and more", inbox);
+    }
+    assignment.inbox_capacity = (size_t)inbox;
+    assignment.memory_limit_bytes = limit_of(memory);
+    assignment.start_limit_ns = nanoseconds(start_limit);
+    assignment.stop_limit_ns = nanoseconds(stop_limit);
+    if (PyErr_Occurred() || pyh_codec_encode_message(&pyh_core_of(Py_TYPE(self))->codec, boot, &assignment.boot) != 0) {
+        return NULL;
+    }
+    if (pyh_interp_start(interp_of(self), &assignment) == PYHOST_NO_MEMORY) {
+        return PyErr_NoMemory();
+    }
+    Py_RETURN_NONE; /* one that was closed meanwhile has failed to start: start_outcome says so */
 }
 
 /* Waits for an event with the GIL released; True when it is set in time. */
@@ -95,6 +117,17 @@ static PyObject *wait_event(pyh_event *event, PyObject *timeout)
     }
     int outcome = pyh_core_wait(event, pyh_deadline_after(timeout_ns));
     return outcome < 0 ? NULL : PyBool_FromLong(outcome);
+}
+
+static PyObject *interpreter_get_is_warm(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(pyh_event_is_set(&interp_of(self)->warm));
+}
+
+static PyObject *interpreter_wait_warm(PyObject *self, PyObject *timeout)
+{
+    return wait_event(&interp_of(self)->warm, timeout);
 }
 
 static PyObject *interpreter_wait_ready(PyObject *self, PyObject *timeout)
@@ -236,9 +269,15 @@ static PyObject *interpreter_get_condemned(PyObject *self, void *unused)
 }
 
 static PyMethodDef interpreter_methods[] = {
-    {"start", interpreter_start, METH_VARARGS,
-     "start(boot, start_limit, stop_limit, /)\n--\n\nStart the owner thread, once. boot: what pyhost.guest starts "
-     "with; the limits, in seconds, bound import with on_start, and on_stop."},
+    {"warm_up", interpreter_warm_up, METH_O,
+     "warm_up(bundle, /)\n--\n\nStart the owner thread, once: it creates the interpreter with pyhost's side in it "
+     "(bundle.guest_bundle()), and waits for its plugin. Raises OSError: no thread can be had."},
+    {"wait_warm", interpreter_wait_warm, METH_O,
+     "wait_warm(timeout, /)\n--\n\nWait until it waits for its plugin, or has failed; False when it takes longer."},
+    {"start", (PyCFunction)(void (*)(void))interpreter_start, METH_VARARGS | METH_KEYWORDS,
+     "start(name, boot, *, inbox, memory, start_limit, stop_limit)\n--\n\nLet it load and run a plugin, once. boot: "
+     "what guest.Guest starts with; memory: its limit in bytes, or None; the limits, in seconds, bound import with "
+     "on_start, and on_stop."},
     {"wait_ready", interpreter_wait_ready, METH_O,
      "wait_ready(timeout, /)\n--\n\nWait until it has started or failed to; False when it takes longer."},
     {"start_outcome", interpreter_start_outcome, METH_NOARGS,
@@ -260,6 +299,7 @@ static PyMethodDef interpreter_methods[] = {
 };
 
 static PyGetSetDef interpreter_getset[] = {
+    {"is_warm", interpreter_get_is_warm, NULL, "Whether it waits for its plugin, or has got it, or has failed.", NULL},
     {"id", interpreter_get_id, NULL, "pyhost's own number for it, unique in the process.", NULL},
     {"state", interpreter_get_state, NULL, "starting, running, draining, stopped, failed or lost.", NULL},
     {"queued", interpreter_get_queued, NULL, "How many calls wait in its inbox.", NULL},
@@ -277,8 +317,7 @@ static PyGetSetDef interpreter_getset[] = {
 };
 
 static PyType_Slot interpreter_slots[] = {
-    {Py_tp_doc, (void *)"Interpreter(router, name, inbox, memory=...)\n--\n\nOne plugin interpreter and its owner "
-                        "thread. memory: its limit in bytes, none by default."},
+    {Py_tp_doc, (void *)"Interpreter(router)\n--\n\nOne plugin interpreter and its owner thread: warm_up, then start."},
     {Py_tp_new, interpreter_new},
     {Py_tp_dealloc, interpreter_dealloc},
     {Py_tp_methods, interpreter_methods},

@@ -14,7 +14,7 @@ _Thread_local pyh_call *pyh_current_call;
 static _Atomic uint64_t last_id;
 static _Atomic uint32_t lost_count;
 
-pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity, int64_t memory_limit_bytes)
+pyh_interp *pyh_interp_new(pyh_router *router)
 {
     pyh_interp *interp = calloc(1, sizeof *interp);
     if (interp == NULL) {
@@ -24,14 +24,13 @@ pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_ca
     interp->id = atomic_fetch_add(&last_id, 1) + 1;
     interp->router = pyh_router_ref(router);
     pyh_mutex_init(&interp->mutex, PYH_RANK_INTERP);
+    pyh_event_init(&interp->warm);
+    pyh_event_init(&interp->assigned);
     pyh_event_init(&interp->ready);
     pyh_event_init(&interp->ended);
     pyh_event_init(&interp->vacated);
-    interp->memory_limit_bytes = memory_limit_bytes;
     interp->account = pyh_account_new();
-    interp->name = strdup(name);
-    if (interp->account == NULL || interp->name == NULL ||
-        pyh_channel_init(&interp->inbox, inbox_capacity) != PYHOST_OK) {
+    if (interp->account == NULL || pyh_channel_init(&interp->inbox, 1) != PYHOST_OK) {
         return pyh_interp_unref(interp);
     }
     return interp;
@@ -53,8 +52,11 @@ pyh_interp *pyh_interp_unref(pyh_interp *interp)
         pyh_event_deinit(&interp->vacated);
         pyh_event_deinit(&interp->ended);
         pyh_event_deinit(&interp->ready);
+        pyh_event_deinit(&interp->assigned);
+        pyh_event_deinit(&interp->warm);
         pyh_mutex_deinit(&interp->mutex);
-        pyh_message_unref(interp->boot);
+        pyh_message_unref(interp->bundle);
+        pyh_message_unref(interp->assignment.boot);
         pyh_message_unref(interp->start_reply);
         pyh_message_unref(interp->stop_reply);
         pyh_router_unref(interp->router);
@@ -65,13 +67,11 @@ pyh_interp *pyh_interp_unref(pyh_interp *interp)
     return NULL;
 }
 
-pyhost_status pyh_interp_start(pyh_interp *interp, pyh_message *boot, int64_t start_limit_ns, int64_t stop_limit_ns)
+pyhost_status pyh_interp_warm_up(pyh_interp *interp, pyh_message *bundle)
 {
-    interp->boot = boot;
-    interp->start_limit_ns = start_limit_ns;
-    interp->stop_limit_ns = stop_limit_ns;
+    interp->bundle = bundle;
     pyh_interp_ref(interp); /* the owner thread's */
-    pyhost_status status = pyh_thread_start(&interp->thread, interp->name, pyh_owner_main, interp);
+    pyhost_status status = pyh_thread_start(&interp->thread, "pyh-warm", pyh_owner_main, interp);
     if (status != PYHOST_OK) {
         pyh_interp_unref(interp);
         return status;
@@ -80,11 +80,37 @@ pyhost_status pyh_interp_start(pyh_interp *interp, pyh_message *boot, int64_t st
     return PYHOST_OK;
 }
 
+pyhost_status pyh_interp_start(pyh_interp *interp, const pyh_assignment *assignment)
+{
+    char *name = strdup(assignment->name);
+    if (name == NULL || pyh_channel_resize(&interp->inbox, assignment->inbox_capacity) != PYHOST_OK) {
+        free(name);
+        pyh_message_unref(assignment->boot);
+        return PYHOST_NO_MEMORY;
+    }
+    pyh_mutex_lock(&interp->mutex);
+    bool closed = pyh_event_is_set(&interp->assigned);
+    if (!closed) {
+        interp->assignment = *assignment;
+        interp->assignment.name = interp->name = name;
+        pyh_event_set(&interp->assigned);
+    }
+    pyh_mutex_unlock(&interp->mutex);
+    if (closed) {
+        free(name);
+        pyh_message_unref(assignment->boot);
+    }
+    return closed ? PYHOST_CLOSED : PYHOST_OK;
+}
+
 void pyh_interp_close(pyh_interp *interp)
 {
     uint32_t running = PYH_INTERP_RUNNING;
     atomic_compare_exchange_strong(&interp->state, &running, PYH_INTERP_DRAINING);
     pyh_channel_close(&interp->inbox);
+    pyh_mutex_lock(&interp->mutex);
+    pyh_event_set(&interp->assigned); /* one without a plugin gets none any more */
+    pyh_mutex_unlock(&interp->mutex);
 }
 
 static void expire_running_call(pyh_interp *interp)

@@ -1,5 +1,8 @@
 /* interp: one plugin interpreter with its own GIL, and the owner thread that creates it, runs it and ends it.
  *
+ * It comes up in two steps, so that some can be kept warm: first CPython's interpreter and pyhost's side in it, then,
+ * when it is told which, the plugin.
+ *
  * Reference counted; the struct outlives the CPython interpreter in it. Others reach the interpreter in two ways
  * only: a call through the inbox, or a visit (pyh_interp_enter), which keeps the owner from ending it meanwhile. */
 #ifndef PYH_INTERP_H
@@ -25,6 +28,16 @@ typedef enum pyh_interp_state {
 
 struct pyh_direct;
 
+/* What an interpreter is to run. */
+typedef struct pyh_assignment {
+    const char *name; /* the plugin's */
+    size_t inbox_capacity;
+    int64_t memory_limit_bytes; /* PYH_NO_LIMIT for none */
+    pyh_message *boot;          /* what the guest starts with */
+    int64_t start_limit_ns;     /* bounds the plugin's import and on_start */
+    int64_t stop_limit_ns;      /* bounds its on_stop */
+} pyh_assignment;
+
 typedef struct pyh_interp {
     /* atomic */
     _Atomic uint32_t references;
@@ -38,12 +51,12 @@ typedef struct pyh_interp {
     _Atomic bool cancelled; /* a call that it runs was given up; for its event loop to look */
     /* fixed after new */
     uint64_t id;
-    char *name;
     pyh_router *router; /* owned; what the plugin's own calls go through */
     pyh_channel inbox;
-    pyh_account *account;       /* owned */
-    int64_t memory_limit_bytes; /* PYH_NO_LIMIT for none */
-    pyh_event ready;            /* set once started or failed; then start_status and start_reply are fixed */
+    pyh_account *account; /* owned */
+    pyh_event warm;       /* set once it waits for its plugin, or has failed to come so far */
+    pyh_event assigned;   /* set once it has its plugin, or is closed without one */
+    pyh_event ready;      /* set once started or failed; then start_status and start_reply are fixed */
     pyh_event ended;            /* set once the thread is about to return */
     pyh_event vacated;          /* set once closed to visitors and none is left */
     pthread_t thread;
@@ -56,31 +69,38 @@ typedef struct pyh_interp {
     PyInterpreterState *python;
     PyThreadState *thread_state;
     pyh_codec *codec;          /* part of _core's module state there */
+    PyObject *module;          /* pyhost.guest there */
     PyObject *functions;       /* tuple of the exported callables */
     PyObject *guest;           /* the pyhost.guest.Guest there */
     PyObject *describe;        /* guest.describe_exception */
     PyObject *interrupt_class; /* pyhost.plugin.DeadlineInterrupt there */
-    pyh_message *boot;         /* owned; what the guest starts with; NULL once it has */
-    int64_t start_limit_ns;
-    int64_t stop_limit_ns;
-    bool has_notifier; /* an asyncio loop watches the inbox */
+    pyh_message *bundle;       /* owned; what pyhost's side starts with; NULL once it has */
+    bool has_notifier;         /* an asyncio loop watches the inbox */
     pyh_notifier notifier;
+    /* guarded by mutex until the event `assigned`, fixed then */
+    pyh_assignment assignment; /* its boot message is owned, and NULL once it is read, or for no plugin */
+    char *name;                /* owned; the assignment's */
     /* guarded by mutex */
     pyh_mutex mutex;
     struct pyh_direct *direct;  /* thread states of direct callers */
     pyh_activation *activation; /* owned; of the owner thread, which alone changes it */
 } pyh_interp;
 
-/* A new interp, not started. The router is borrowed; no memory limit is PYH_NO_LIMIT. NULL: no memory. */
-pyh_interp *pyh_interp_new(pyh_router *router, const char *name, size_t inbox_capacity, int64_t memory_limit_bytes);
+/* A new interp, without a thread and without a plugin. The router is borrowed. NULL: no memory. */
+pyh_interp *pyh_interp_new(pyh_router *router);
 pyh_interp *pyh_interp_ref(pyh_interp *interp);
 pyh_interp *pyh_interp_unref(pyh_interp *interp);
 
-/* Starts the owner thread, which creates the interpreter and boots pyhost.guest with the message `boot` (taken over).
- * The limits bound the plugin's import and on_start, and its on_stop. Once only. SYSTEM: no thread; nothing runs. */
-pyhost_status pyh_interp_start(pyh_interp *interp, pyh_message *boot, int64_t start_limit_ns, int64_t stop_limit_ns);
+/* Starts the owner thread, which creates the interpreter, loads pyhost's side of it from the message `bundle` (taken
+ * over) and then waits for its plugin. Once only. SYSTEM: no thread; nothing runs. */
+pyhost_status pyh_interp_warm_up(pyh_interp *interp, pyh_message *bundle);
 
-/* Stop taking calls; those in the inbox are still run, then the interpreter ends. Any thread, any time. */
+/* Lets it load and run this plugin, as soon as it is warm. The name is copied, the boot message taken over whatever
+ * happens. Once only, after warm_up. CLOSED: it was closed before; NO_MEMORY. */
+pyhost_status pyh_interp_start(pyh_interp *interp, const pyh_assignment *assignment);
+
+/* Stop taking calls; those in the inbox are still run, then the interpreter ends; at once if it has no plugin yet. Any
+ * thread, any time. */
 void pyh_interp_close(pyh_interp *interp);
 
 /* Gives up its calls, those that wait and those that run, with CANCELLED; Python code that runs is interrupted, its

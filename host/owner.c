@@ -10,19 +10,18 @@
 #include "failure.h"
 #include "invoke.h"
 #include "memory.h"
+#include "news.h"
 #include "runtime.h"
 
-/* Runs the host's bootstrap (pyhost/boot.py, marshalled in the boot message); a new reference to the module
- * pyhost.guest.
- */
-static PyObject *load_guest(PyObject *boot)
+/* Runs the host's bootstrap (pyhost/boot.py, marshalled in the bundle); a new reference to the module pyhost.guest. */
+static PyObject *run_bootstrap(PyObject *bundle)
 {
     PyObject *guest = NULL, *none = NULL;
-    PyObject *bytes = PyDict_GetItemString(boot, "bootstrap");
+    PyObject *bytes = PyDict_GetItemString(bundle, "bootstrap");
     PyObject *code =
         bytes != NULL ? PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) : NULL;
     PyObject *namespace = code != NULL ? PyDict_New() : NULL;
-    if (namespace != NULL && PyDict_SetItemString(namespace, "boot", boot) == 0 &&
+    if (namespace != NULL && PyDict_SetItemString(namespace, "bundle", bundle) == 0 &&
         PyDict_SetItemString(namespace, "__builtins__", PyEval_GetBuiltins()) == 0) {
         none = PyEval_EvalCode(code, namespace, namespace);
         guest = none != NULL ? Py_XNewRef(PyDict_GetItemString(namespace, "guest")) : NULL;
@@ -33,75 +32,90 @@ static PyObject *load_guest(PyObject *boot)
     return guest;
 }
 
-/* From here on the plugin's own code runs. OVER_LIMIT: the interpreter without it takes more than the limit. */
-static pyhost_status set_limit(pyh_interp *interp, PyObject *module)
+/* The value of a message without pickles; a new reference, or NULL with an exception set. Takes the message over. */
+static PyObject *decode_plain(pyh_message *message)
 {
-    pyh_this_thread.is_booting = false;
-    PyObject *limit_class = PyObject_GetAttrString(module, "MemoryLimitReached");
+    pyh_codec plain = {.plain = true};
+    PyObject *value = NULL;
+    pyh_codec_decode_message(&plain, message, &value);
+    pyh_codec_clear(&plain);
+    pyh_message_unref(message);
+    return value;
+}
+
+/* Loads pyhost's side. */
+static pyhost_status load_guest(pyh_interp *interp)
+{
+    PyObject *bundle = decode_plain(interp->bundle);
+    interp->bundle = NULL;
+    interp->module = bundle != NULL ? run_bootstrap(bundle) : NULL;
+    interp->describe = interp->module != NULL ? PyObject_GetAttrString(interp->module, "describe_exception") : NULL;
+    interp->interrupt_class =
+        interp->describe != NULL ? PyObject_GetAttrString(interp->module, "DeadlineInterrupt") : NULL;
+    Py_XDECREF(bundle);
+    return interp->interrupt_class != NULL && interp->codec != NULL ? PYHOST_OK : PYHOST_RAISED;
+}
+
+/* From here on the plugin's own code runs. OVER_LIMIT: the interpreter without it takes more than the limit. */
+static pyhost_status set_limit(pyh_interp *interp)
+{
+    int64_t limit_bytes = interp->assignment.memory_limit_bytes;
+    PyObject *limit_class = PyObject_GetAttrString(interp->module, "MemoryLimitReached");
     if (limit_class == NULL) {
         return PYHOST_RAISED;
     }
-    pyh_account_set_limit(interp->account, interp->memory_limit_bytes, limit_class);
+    pyh_account_set_limit(interp->account, limit_bytes, limit_class);
     Py_DECREF(limit_class);
-    return pyh_account_bytes(interp->account) < interp->memory_limit_bytes ? PYHOST_OK : PYHOST_OVER_LIMIT;
+    return pyh_account_bytes(interp->account) < limit_bytes ? PYHOST_OK : PYHOST_OVER_LIMIT;
 }
 
 /* Imports the plugin, runs its on_start and encodes its description. */
-static pyhost_status start_plugin(pyh_interp *interp, PyObject *module, PyObject *boot)
+static pyhost_status load_plugin(pyh_interp *interp)
 {
     pyhost_status status = PYHOST_RAISED;
     PyObject *description = NULL;
-    interp->guest = PyObject_CallMethod(module, "Guest", "O", boot);
+    PyObject *boot = decode_plain(interp->assignment.boot);
+    interp->assignment.boot = NULL;
+    interp->guest = boot != NULL ? PyObject_CallMethod(interp->module, "Guest", "O", boot) : NULL;
     interp->functions = interp->guest != NULL ? PyObject_GetAttrString(interp->guest, "functions") : NULL;
     description = interp->functions != NULL ? PyObject_GetAttrString(interp->guest, "description") : NULL;
     if (description != NULL) {
         status = pyh_codec_encode_message(interp->codec, description, &interp->start_reply);
     }
     Py_XDECREF(description);
-    return status;
-}
-
-static pyhost_status boot_guest(pyh_interp *interp)
-{
-    pyh_codec plain = {.plain = true};
-    PyObject *boot = NULL;
-    pyhost_status status = pyh_codec_decode_message(&plain, interp->boot, &boot);
-    interp->boot = pyh_message_unref(interp->boot);
-    if (status == PYHOST_OK) {
-        status = PYHOST_RAISED;
-        PyObject *module = load_guest(boot);
-        interp->describe = module != NULL ? PyObject_GetAttrString(module, "describe_exception") : NULL;
-        interp->interrupt_class = interp->describe ? PyObject_GetAttrString(module, "DeadlineInterrupt") : NULL;
-        if (interp->interrupt_class != NULL && interp->codec != NULL) {
-            status = set_limit(interp, module);
-        }
-        if (status == PYHOST_OK) {
-            status = start_plugin(interp, module, boot);
-        }
-        Py_XDECREF(module);
-    }
     Py_XDECREF(boot);
-    pyh_codec_clear(&plain);
     return status;
 }
 
-static void boot(pyh_interp *interp)
+/* What has come of a start, with the exception that is set for a failure. */
+static void conclude_start(pyh_interp *interp, pyhost_status status, int64_t started_ns)
 {
-    pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(interp->start_limit_ns));
-    /* So that the first call is not told the import's time. */
-    pyh_cpu_span span = pyh_cpu_begin(interp->account, false);
-    int64_t started_ns = span.started_ns;
-    interp->start_status = boot_guest(interp);
-    if (interp->start_status == PYHOST_OVER_LIMIT) {
+    interp->start_status = status;
+    if (status == PYHOST_OVER_LIMIT) {
         interp->start_reply = pyh_failure_over_limit(interp);
-    } else if (interp->start_status != PYHOST_OK) {
-        pyhost_status status = pyh_invoke_classify(interp, started_ns);
+    } else if (status != PYHOST_OK) {
+        status = pyh_invoke_classify(interp, started_ns);
         bool is_limit = status == PYHOST_TIMEOUT || status == PYHOST_OVER_LIMIT;
         interp->start_status = is_limit ? status : PYHOST_RAISED;
         interp->start_reply = pyh_failure_take(interp, status == PYHOST_OVER_LIMIT ? status : PYHOST_RAISED);
     }
+}
+
+/* Whether the plugin runs now. */
+static bool start_plugin(pyh_interp *interp)
+{
+    pyh_activation_outer outer =
+        pyh_activation_begin(interp->activation, pyh_deadline_after(interp->assignment.start_limit_ns));
+    /* So that the first call is not told the import's time. */
+    pyh_cpu_span span = pyh_cpu_begin(interp->account, false);
+    pyhost_status status = set_limit(interp);
+    if (status == PYHOST_OK) {
+        status = load_plugin(interp);
+    }
+    conclude_start(interp, status, span.started_ns);
     pyh_activation_end(interp->activation, outer);
     pyh_cpu_end(&span);
+    return interp->start_status == PYHOST_OK;
 }
 
 /* After an allocation that failed, CPython's state is in doubt: no more calls. */
@@ -173,9 +187,10 @@ static void serve(pyh_interp *interp)
 
 static void stop_plugin(pyh_interp *interp)
 {
+    int64_t stop_limit_ns = interp->assignment.stop_limit_ns;
     atomic_store(&interp->stopping, true);
-    pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(interp->stop_limit_ns));
-    PyObject *none = PyObject_CallMethod(interp->guest, "stop", "d", (double)interp->stop_limit_ns / 1e9);
+    pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(stop_limit_ns));
+    PyObject *none = PyObject_CallMethod(interp->guest, "stop", "d", (double)stop_limit_ns / 1e9);
     pyh_activation_end(interp->activation, outer); /* an interrupt would cut the description short, too */
     if (none == NULL) {
         interp->stop_reply = pyh_failure_take(interp, PYHOST_RAISED);
@@ -196,6 +211,7 @@ static void drop_references(pyh_interp *interp)
     Py_CLEAR(interp->describe);
     Py_CLEAR(interp->interrupt_class);
     Py_CLEAR(interp->guest);
+    Py_CLEAR(interp->module);
 }
 
 /* Ends the interpreter, or sets it aside and returns false. No GIL is held afterwards. */
@@ -226,8 +242,8 @@ static void set_activation(pyh_interp *interp, pyh_activation *activation)
     pyh_mutex_unlock(&interp->mutex);
 }
 
-/* Whether the plugin runs now. */
-static bool start(pyh_interp *interp)
+/* Creates the interpreter with pyhost's side in it; whether it can load a plugin now. */
+static bool warm_up(pyh_interp *interp)
 {
     pyh_this_thread.is_owner = true;
     pyh_this_thread.is_booting = true;
@@ -243,8 +259,51 @@ static bool start(pyh_interp *interp)
         interp->start_status = PYHOST_NO_MEMORY;
         return false;
     }
-    boot(interp);
+    conclude_start(interp, load_guest(interp), pyh_now_ns());
+    pyh_this_thread.is_booting = false;
     return interp->start_status == PYHOST_OK;
+}
+
+/* Gives back what coming so far took, and is needed no more. */
+static void release_memory(void)
+{
+    pyh_thread_release_stack();
+    pyh_memory_trim();
+}
+
+/* Waits for the plugin; false: it was closed without one. */
+static bool wait_assigned(pyh_interp *interp)
+{
+    if (!pyh_event_is_set(&interp->assigned)) {
+        PyThreadState *thread_state = PyEval_SaveThread();
+        release_memory();
+        while (pyh_event_wait(&interp->assigned, PYH_NEVER) != PYHOST_OK) {
+        }
+        PyEval_RestoreThread(thread_state);
+    }
+    pyh_mutex_lock(&interp->mutex);
+    bool has_plugin = interp->assignment.boot != NULL;
+    pyh_mutex_unlock(&interp->mutex);
+    if (has_plugin) {
+        pyh_thread_rename(interp->assignment.name);
+    } else {
+        interp->start_status = PYHOST_CLOSED;
+    }
+    return has_plugin;
+}
+
+/* From nothing to a plugin that runs, or to a start_status that says why not. */
+static bool start(pyh_interp *interp)
+{
+    bool is_warm = warm_up(interp);
+    pyh_event_set(&interp->warm);
+    bool running = is_warm && wait_assigned(interp) && start_plugin(interp);
+    if (running) {
+        uint32_t starting = PYH_INTERP_STARTING;
+        atomic_compare_exchange_strong(&interp->state, &starting, PYH_INTERP_RUNNING);
+    }
+    pyh_event_set(&interp->ready);
+    return running;
 }
 
 void *pyh_owner_main(void *argument)
@@ -252,24 +311,20 @@ void *pyh_owner_main(void *argument)
     pyh_interp *interp = argument;
     pyh_current_interp = interp;
     bool running = start(interp);
-    if (running) {
-        uint32_t starting = PYH_INTERP_STARTING;
-        atomic_compare_exchange_strong(&interp->state, &starting, PYH_INTERP_RUNNING);
-    }
-    pyh_event_set(&interp->ready);
-    pyh_thread_release_stack();
-    pyh_memory_trim();
+    release_memory();
     if (running) {
         serve(interp);
     }
+    bool has_failed = !running && interp->start_status != PYHOST_CLOSED;
     if (interp->thread_state == NULL || end(interp)) {
-        pyh_interp_ended(interp, running ? PYH_INTERP_STOPPED : PYH_INTERP_FAILED);
+        pyh_interp_ended(interp, has_failed ? PYH_INTERP_FAILED : PYH_INTERP_STOPPED);
     }
     pyh_activation *activation = interp->activation;
     set_activation(interp, NULL);
     pyh_activation_retire(activation);
     pyh_memory_trim();
     pyh_event_set(&interp->ended);
+    pyh_news_tell();
     pyh_interp_unref(interp);
     return NULL;
 }

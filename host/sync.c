@@ -303,6 +303,18 @@ pyhost_status pyh_notifier_wait(pyh_notifier *notifier, int64_t deadline_ns)
     return ready > 0 ? PYHOST_OK : PYHOST_TIMEOUT;
 }
 
+static void set_name(pthread_t thread, const char *name)
+{
+#ifdef __linux__
+    char short_name[16] = {0};
+    strncpy(short_name, name, sizeof short_name - 1);
+    pthread_setname_np(thread, short_name);
+#else
+    (void)thread;
+    (void)name;
+#endif
+}
+
 pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
 {
     pthread_attr_t attributes;
@@ -313,14 +325,13 @@ pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main
     if (error != 0) {
         return PYHOST_SYSTEM;
     }
-#ifdef __linux__
-    char short_name[16] = {0};
-    strncpy(short_name, name, sizeof short_name - 1);
-    pthread_setname_np(*thread, short_name);
-#else
-    (void)name;
-#endif
+    set_name(*thread, name);
     return PYHOST_OK;
+}
+
+void pyh_thread_rename(const char *name)
+{
+    set_name(pthread_self(), name);
 }
 
 void pyh_thread_release_stack(void)

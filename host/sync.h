@@ -98,6 +98,9 @@ pyhost_status pyh_notifier_wait(pyh_notifier *notifier, int64_t deadline_ns);
  * process that a plugin starts. */
 pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 
+/* Gives this thread another name. */
+void pyh_thread_rename(const char *name);
+
 /* Gives back the pages of this thread's stack that it has used and does not use now. */
 void pyh_thread_release_stack(void);
 

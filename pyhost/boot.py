@@ -1,7 +1,7 @@
-"""The first code in a plugin's interpreter: loads pyhost's side from the bundle in ``boot``, past every finder.
+"""The first code in a plugin's interpreter: loads pyhost's side from the ``bundle``, past every finder.
 
-Not a module: ``host/owner.c`` runs it with ``boot``, the boot message, as a global, and takes ``guest`` from it. The
-interpreter has no ``site`` and only what CPython itself has imported.
+Not a module: ``host/owner.c`` runs it with ``bundle`` as a global, and takes ``guest`` from it. The interpreter has no
+``site`` and only what CPython itself has imported.
 """
 
 import marshal
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-boot: "dict[str, Any]"
+bundle: "dict[str, Any]"
 
 
 def make(name: str, file: str, loader: "Any") -> "ModuleType":
     """A module in ``sys.modules``, not yet run."""
-    folders = boot["package"] if name == "pyhost" else None
+    folders = bundle["package"] if name == "pyhost" else None
     spec = spec_from_file_location(name, file, loader=loader, submodule_search_locations=folders)
     assert spec is not None
     module = sys.modules[name] = module_from_spec(spec)
@@ -34,15 +34,16 @@ def finish(name: str) -> "ModuleType":
     return sys.modules[name]
 
 
-sys.path[:] = boot["path"]
-for name, file, _ in boot["modules"]:
+sys.path[:] = bundle["path"]
+for name, file, _ in bundle["modules"]:
     make(name, file, SourceFileLoader(name, file))
-if boot["core"] is None:
+if bundle["core"] is None:
     __import__("pyhost._core")  # the program has it built in
 else:
-    loader = ExtensionFileLoader("pyhost._core", boot["core"])
-    loader.exec_module(make("pyhost._core", boot["core"], loader))
+    loader = ExtensionFileLoader("pyhost._core", bundle["core"])
+    loader.exec_module(make("pyhost._core", bundle["core"], loader))
     finish("pyhost._core")
-for name, _, code in boot["modules"]:
+for name, _, code in bundle["modules"]:
     exec(marshal.loads(code), sys.modules[name].__dict__)
     guest = finish(name)
+guest.prepare(bundle["preload"])

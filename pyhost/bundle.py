@@ -1,10 +1,11 @@
 """What the host compiles for its plugins' interpreters, so that they neither search for it nor compile.
 
-Compiling costs an interpreter 260 kB for good, the tables of the compiler's own types. The bundle goes with the boot
-message, and ``pyhost/boot.py`` unpacks it. Standard library only: the C tests use this module, too.
+Compiling costs an interpreter 260 kB for good, the tables of the compiler's own types. Every interpreter gets the bundle
+first, and ``pyhost/boot.py`` unpacks it. Standard library only: the C tests use this module, too.
 """
 
 import marshal
+import sysconfig
 from functools import cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -31,14 +32,25 @@ def code_of(module: str, file: str) -> bytes | None:
         return None
 
 
+def standard_library_paths() -> list[str]:
+    """Where a plugin's interpreter finds the standard library, and nothing of the host's packages."""
+    library = Path(sysconfig.get_path("stdlib"))
+    return [str(library), str(library / "lib-dynload")]
+
+
 @cache
-def guest_bundle() -> dict[str, Any]:
-    """What ``boot.py`` and the C half need to load pyhost's side of a plugin's interpreter."""
+def guest_bundle(preload: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What ``boot.py`` and the C half need to load pyhost's side of a plugin's interpreter.
+
+    ``preload``: modules of the standard library that are to be imported, too.
+    """
     folder = Path(pyhost.__file__).parent
     names = {"__init__": "pyhost"}
     return {
         "bootstrap": _stripped(folder / "boot.py"),
         "package": package_folders(),
+        "path": standard_library_paths(),
+        "preload": preload,
         "core": getattr(_core, "__file__", None),
         "modules": tuple(
             (names.get(name, f"pyhost.{name}"), str(folder / f"{name}.py"), _stripped(folder / f"{name}.py"))

@@ -31,8 +31,7 @@ class Guest:
     """
 
     def __init__(self, config: "dict[str, Any]") -> None:
-        _import_zips_at_need()
-        _restore_site_builtins()
+        sys.path[:] = config["path"]
         module = _load_module(config)
         functions: list[Callable[..., Any]] = []
         descriptions: list[Description] = []
@@ -85,6 +84,14 @@ class Guest:
             self._loop.run_hook(hook)
         else:
             hook()
+
+
+def prepare(preload: "tuple[str, ...]") -> None:
+    """Make the interpreter what a plugin finds, before it is known which; ``preload`` names modules to import."""
+    _import_zips_at_need()
+    _restore_site_builtins()
+    for name in preload:
+        __import__(name)
 
 
 def _check_names(descriptions: "list[Description]", expected: "tuple[str, ...] | None") -> None:

@@ -1,14 +1,12 @@
 """From a manifest to interpreters that are ready, and back: one loaded plugin."""
 
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from pyhost import _core
-from pyhost.bundle import code_of, guest_bundle
+from pyhost.bundle import code_of, guest_bundle, standard_library_paths
 from pyhost.errors import PluginLoadError
 from pyhost.lifecycle import Event, State, next_state
 from pyhost.manifest import Manifest, entry_file, fingerprint
@@ -20,17 +18,11 @@ STOP_LIMIT = 5.0
 """Seconds for a plugin's on_stop and for its own threads to end."""
 
 
-def standard_library_paths() -> list[str]:
-    """Where a plugin's interpreter finds the standard library, and nothing of the host's packages."""
-    library = Path(sysconfig.get_path("stdlib"))
-    return [str(library), str(library / "lib-dynload")]
-
-
 def boot_configuration(manifest: Manifest, expected: Iterable[str] | None = None) -> dict[str, Any]:
     """What ``guest.Guest`` needs, as plain data. ``expected``: the exports that it must have, in order; None: any."""
     first = [str(manifest.folder)] if manifest.folder is not None else []
     file = entry_file(manifest)
-    return guest_bundle() | {
+    return {
         "path": first + standard_library_paths(),
         "module": manifest.module,
         "file": str(file) if file is not None else None,
@@ -209,8 +201,16 @@ class LoadedPlugin:
 
     def _start_interpreter(self, boot: dict[str, Any]) -> _core.Interpreter:
         limits = self.manifest.limits
-        interpreter = _core.Interpreter(self._router, self.manifest.name, limits.inbox, limits.memory)
-        interpreter.start(boot, limits.start, STOP_LIMIT)
+        interpreter = _core.Interpreter(self._router)
+        interpreter.warm_up(guest_bundle())
+        interpreter.start(
+            self.manifest.name,
+            boot,
+            inbox=limits.inbox,
+            memory=limits.memory,
+            start_limit=limits.start,
+            stop_limit=STOP_LIMIT,
+        )
         return interpreter
 
     def _failure_of(self, interpreter: _core.Interpreter, deadline: float) -> PluginLoadError | None:

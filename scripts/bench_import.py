@@ -25,10 +25,10 @@ IMPORT = """
 import marshal, sys, time
 before = time.perf_counter()
 with open({bundle!r}, "rb") as file:
-    boot = marshal.load(file)
-boot["path"] = sys.path[:]
-exec(marshal.loads(boot["bootstrap"]), {{"boot": boot}})
-del boot
+    bundle = marshal.load(file)
+bundle["path"] = sys.path[:]
+exec(marshal.loads(bundle["bootstrap"]), {{"bundle": bundle}})
+del bundle
 seconds = time.perf_counter() - before
 with open({report!r}, "a") as report:
     report.write(f"{{seconds}}\\n")

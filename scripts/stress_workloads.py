@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyhost import Host, manifest
 from pyhost.errors import ManifestError
+from pyhost.bundle import package_folders
 from pyhost.loader import boot_configuration
 
 if TYPE_CHECKING:
@@ -82,17 +83,17 @@ def allocate(kind, told):
 OUTSIDE = """
 import sys, _frozen_importlib, _frozen_importlib_external
 boot = {boot!r}
-sys.path[:0] = boot["path"][:-2]
 spec = _frozen_importlib_external.spec_from_file_location(
     "pyhost", boot["package"][0] + "/__init__.py", submodule_search_locations=boot["package"])
 _frozen_importlib._load(spec)
 from pyhost import guest
+guest.prepare(())
 plugin = guest.Guest(boot)
 for description, function in zip(plugin.description["functions"], plugin.functions):
     if description["name"] == {function!r}:
         function()
 """
-OUTSIDE_KEYS = ("path", "package", "module", "file", "expected")
+OUTSIDE_KEYS = ("path", "module", "file", "expected")
 
 
 class WorkloadError(Exception):
@@ -142,7 +143,8 @@ def _plugin_workload(path: Path, folder: Path) -> Workload:
         raise WorkloadError(f"--workload {path}: the plugin does not run: {status.reason}")
     function = _callable_without_arguments(status)
     # Without the code that pyhost compiles for its own interpreters: too long for a command line.
-    boot = {name: value for name, value in boot_configuration(copy).items() if name in OUTSIDE_KEYS} | {"code": None}
+    boot = {name: value for name, value in boot_configuration(copy).items() if name in OUTSIDE_KEYS}
+    boot |= {"code": None, "package": package_folders()}
     code = OUTSIDE.format(boot=boot, function=function)
     return Workload(path.name, folder, copy.name, function, code)
 

@@ -37,8 +37,9 @@ static inline pyh_call *call_of(pyh_route *route)
 
 static inline pyh_interp *interp_with(pyh_router *router, size_t inbox_capacity)
 {
-    pyh_interp *interp = pyh_interp_new(router, "test", inbox_capacity, PYH_NO_LIMIT);
+    pyh_interp *interp = pyh_interp_new(router);
     CHECK(interp != NULL);
+    CHECK_STATUS(pyh_channel_resize(&interp->inbox, inbox_capacity), PYHOST_OK);
     return interp;
 }
 

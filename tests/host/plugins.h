@@ -66,32 +66,59 @@ static inline int plugins_end(int code)
     return embed_end(code);
 }
 
-/* What an interpreter starts with: the module that the file holds, or one that is found by its name. Attached. */
-static inline pyh_message *plugins_boot(const char *module, const char *file)
+/* A message with the value, which is taken over. Attached. */
+static inline pyh_message *plugins_message(PyObject *value)
 {
     pyh_codec codec = {.plain = true};
     pyh_message *message = NULL;
-    PyObject *bundle = embed_eval("guest_bundle()");
-    PyObject *boot = Py_BuildValue("{sOssszsOsO}", "path", PySys_GetObject("path"), "module", module, "file", file,
-                                   "code", Py_None, "expected", Py_None);
-    embed_check_no_exception("boot");
-    CHECK_EQUAL(PyDict_Update(boot, bundle), 0);
-    CHECK_STATUS(pyh_codec_encode_message(&codec, boot, &message), PYHOST_OK);
-    Py_DECREF(boot);
-    Py_DECREF(bundle);
+    embed_check_no_exception("a message's value");
+    CHECK_STATUS(pyh_codec_encode_message(&codec, value, &message), PYHOST_OK);
+    Py_DECREF(value);
     return message;
+}
+
+/* What a guest starts with: the module that the file holds, or one that is found by its name. Attached. */
+static inline pyh_message *plugins_boot(const char *module, const char *file)
+{
+    return plugins_message(Py_BuildValue("{sOssszsOsO}", "path", PySys_GetObject("path"), "module", module, "file",
+                                         file, "code", Py_None, "expected", Py_None));
+}
+
+/* An interpreter that begins to warm up. */
+static inline pyh_interp *plugins_warm_up(pyh_router *router)
+{
+    pyh_interp *interp = pyh_interp_new(router);
+    CHECK(interp != NULL);
+    plugins_attach();
+    pyh_message *bundle = plugins_message(embed_eval("guest_bundle()"));
+    plugins_detach();
+    CHECK_STATUS(pyh_interp_warm_up(interp, bundle), PYHOST_OK);
+    return interp;
+}
+
+/* Tells it what to run, with so many bytes. */
+static inline pyhost_status plugins_assign(pyh_interp *interp, const char *module, const char *file,
+                                           int64_t limit_bytes)
+{
+    plugins_attach();
+    pyh_assignment assignment = {
+        .name = "test",
+        .inbox_capacity = 64,
+        .memory_limit_bytes = limit_bytes,
+        .boot = plugins_boot(module, file),
+        .start_limit_ns = PYH_NEVER,
+        .stop_limit_ns = PYH_NEVER,
+    };
+    plugins_detach();
+    return pyh_interp_start(interp, &assignment);
 }
 
 /* Begins to start an interpreter that may hold so many bytes. */
 static inline pyh_interp *plugins_start_limited(pyh_router *router, const char *module, const char *file,
                                                 int64_t limit_bytes)
 {
-    pyh_interp *interp = pyh_interp_new(router, "test", 64, limit_bytes);
-    CHECK(interp != NULL);
-    plugins_attach();
-    pyh_message *boot = plugins_boot(module, file);
-    plugins_detach();
-    CHECK_STATUS(pyh_interp_start(interp, boot, PYH_NEVER, PYH_NEVER), PYHOST_OK);
+    pyh_interp *interp = plugins_warm_up(router);
+    CHECK_STATUS(plugins_assign(interp, module, file, limit_bytes), PYHOST_OK);
     return interp;
 }
 

@@ -262,9 +262,29 @@ static void every_item_arrives_exactly_once(void)
     pyh_channel_deinit(&shared.channel);
 }
 
+static void empty_channels_can_be_resized(void)
+{
+    pyh_channel channel = {0};
+    int items[3];
+    CHECK_STATUS(pyh_channel_init(&channel, 1), PYHOST_OK);
+    CHECK_STATUS(pyh_channel_resize(&channel, 2), PYHOST_OK);
+    CHECK_STATUS(send_one(&channel, &items[0]), PYHOST_OK);
+    check_next(&channel, &items[0]);
+    CHECK_STATUS(pyh_channel_resize(&channel, 3), PYHOST_OK);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_STATUS(send_one(&channel, &items[i]), PYHOST_OK);
+    }
+    CHECK_STATUS(send_one(&channel, &items[0]), PYHOST_FULL);
+    for (size_t i = 0; i < 3; i++) {
+        check_next(&channel, &items[i]);
+    }
+    pyh_channel_deinit(&channel);
+}
+
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
+        CHECK_TEST(empty_channels_can_be_resized),
         CHECK_TEST(items_come_in_order_round_the_ring),
         CHECK_TEST(full_channels_take_what_fits),
         CHECK_TEST(receiving_from_an_empty_one_times_out),

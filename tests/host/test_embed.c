@@ -113,6 +113,42 @@ static void plugins_that_do_not_start_say_why(void)
     pyh_router_unref(router);
 }
 
+static void warm_interpreters_wait_for_their_plugin(void)
+{
+    pyh_router *router = pyh_router_new();
+    pyh_interp *interp = plugins_warm_up(router);
+    CHECK_STATUS(pyh_event_wait(&interp->warm, PYH_NEVER), PYHOST_OK);
+    CHECK_EQUAL(interp->state, PYH_INTERP_STARTING);
+    CHECK(!pyh_event_is_set(&interp->ready));
+    CHECK_STATUS(plugins_assign(interp, "plugin", getenv("PYHOST_TEST_PLUGIN"), PYH_NO_LIMIT), PYHOST_OK);
+    CHECK_STATUS(pyh_event_wait(&interp->ready, PYH_NEVER), PYHOST_OK);
+    CHECK_STATUS(interp->start_status, PYHOST_OK);
+    CHECK_EQUAL(interp->inbox.capacity, 64);
+    CHECK_STRING(interp->name, "test");
+    pyh_interp_close(interp);
+    plugins_check_ended(interp);
+    pyh_interp_unref(interp);
+    pyh_router_unref(router);
+}
+
+static void interpreters_without_a_plugin_end_when_they_are_closed(void)
+{
+    pyh_router *router = pyh_router_new();
+    for (int waits = 0; waits <= 1; waits++) {
+        pyh_interp *interp = plugins_warm_up(router);
+        if (waits) {
+            CHECK_STATUS(pyh_event_wait(&interp->warm, PYH_NEVER), PYHOST_OK);
+        }
+        pyh_interp_close(interp);
+        CHECK_STATUS(plugins_assign(interp, "plugin", getenv("PYHOST_TEST_PLUGIN"), PYH_NO_LIMIT), PYHOST_CLOSED);
+        CHECK_STATUS(pyh_event_wait(&interp->ready, PYH_NEVER), PYHOST_OK);
+        CHECK_STATUS(interp->start_status, PYHOST_CLOSED);
+        plugins_check_ended(interp);
+        pyh_interp_unref(interp);
+    }
+    pyh_router_unref(router);
+}
+
 static void interpreters_come_and_go(void)
 {
     for (int i = 0; i < CYCLES; i++) {
@@ -131,6 +167,8 @@ int main(int argc, char **argv)
         CHECK_TEST(what_was_accepted_is_run_before_the_end),
         CHECK_TEST(failures_at_the_end_are_told),
         CHECK_TEST(plugins_that_do_not_start_say_why),
+        CHECK_TEST(warm_interpreters_wait_for_their_plugin),
+        CHECK_TEST(interpreters_without_a_plugin_end_when_they_are_closed),
         CHECK_TEST(interpreters_come_and_go),
     };
     plugins_begin();
