@@ -122,7 +122,8 @@ static PyObject *wait_event(pyh_event *event, PyObject *timeout)
 static PyObject *interpreter_get_is_warm(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(pyh_event_is_set(&interp_of(self)->warm));
+    pyh_interp *interp = interp_of(self);
+    return PyBool_FromLong(pyh_event_is_set(&interp->warm) && !pyh_event_is_set(&interp->ready));
 }
 
 static PyObject *interpreter_wait_warm(PyObject *self, PyObject *timeout)
@@ -299,7 +300,7 @@ static PyMethodDef interpreter_methods[] = {
 };
 
 static PyGetSetDef interpreter_getset[] = {
-    {"is_warm", interpreter_get_is_warm, NULL, "Whether it waits for its plugin, or has got it, or has failed.", NULL},
+    {"is_warm", interpreter_get_is_warm, NULL, "Whether it has come so far that it can load its plugin, and has not.", NULL},
     {"id", interpreter_get_id, NULL, "pyhost's own number for it, unique in the process.", NULL},
     {"state", interpreter_get_state, NULL, "starting, running, draining, stopped, failed or lost.", NULL},
     {"queued", interpreter_get_queued, NULL, "How many calls wait in its inbox.", NULL},

@@ -54,7 +54,7 @@ typedef struct pyh_interp {
     pyh_router *router; /* owned; what the plugin's own calls go through */
     pyh_channel inbox;
     pyh_account *account; /* owned */
-    pyh_event warm;       /* set once it waits for its plugin, or has failed to come so far */
+    pyh_event warm;       /* set once it waits for its plugin, or, after `ready`, has failed to come so far */
     pyh_event assigned;   /* set once it has its plugin, or is closed without one */
     pyh_event ready;      /* set once started or failed; then start_status and start_reply are fixed */
     pyh_event ended;            /* set once the thread is about to return */

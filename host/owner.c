@@ -296,6 +296,9 @@ static bool wait_assigned(pyh_interp *interp)
 static bool start(pyh_interp *interp)
 {
     bool is_warm = warm_up(interp);
+    if (!is_warm) {
+        pyh_event_set(&interp->ready);
+    }
     pyh_event_set(&interp->warm);
     bool running = is_warm && wait_assigned(interp) && start_plugin(interp);
     if (running) {

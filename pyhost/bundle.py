@@ -1,7 +1,7 @@
 """What the host compiles for its plugins' interpreters, so that they neither search for it nor compile.
 
-Compiling costs an interpreter 260 kB for good, the tables of the compiler's own types. Every interpreter gets the bundle
-first, and ``pyhost/boot.py`` unpacks it. Standard library only: the C tests use this module, too.
+Compiling costs an interpreter 260 kB for good, the tables of the compiler's own types. Each gets the bundle first, and
+``pyhost/boot.py`` unpacks it. Standard library only: the C tests use this module, too.
 """
 
 import marshal

@@ -88,6 +88,8 @@ def _failures() -> Iterator[None]:
 @click.option("--token-file", metavar="FILE", help="Holds the token that HTTP callers have to show.")
 @click.option("--grace", metavar="SECONDS", help="Time for running calls when the server stops.")
 @click.option("--max-body", metavar="SIZE", help="Largest body of a request, such as 16MiB.")
+@click.option("--warm", metavar="N", help="Interpreters that are kept ready for plugins; 1 if not given.")
+@click.option("--preload", metavar="MODULE,...", help="What these have imported of the standard library.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.pass_context
 def command(context: click.Context, /, config: Path | None, **overrides: str | None) -> int | None:

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -59,6 +60,27 @@ def parse_listen(value: object) -> tuple[str, int]:
     return host, int(port)
 
 
+def _parse_number(value: object) -> object:
+    """Return the whole number that a text of the command line is, and any other value as it is."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+
+
+def _parse_names(value: object) -> tuple[str, ...]:
+    """Return the names of modules in a list, or in a text with commas between them.
+
+    Raises:
+        ValueError: something is no name of a module of the standard library.
+    """
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(map(_is_standard, names)):
+        raise ValueError(value)
+    return tuple(names)
+
+
+def _is_standard(name: object) -> bool:
+    return isinstance(name, str) and name.partition(".")[0] in sys.stdlib_module_names
+
+
 def _parse_path(value: object) -> Path:
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str) or not text or "\0" in text:
@@ -83,6 +105,11 @@ _MAX_BODY = Meta(
     description='a size from 1 byte to 4GiB, such as "64KiB", "16MiB" or a number of bytes',
     extra={"parse": parse_size},
 )
+_WARM = Meta(ge=0, le=256, description="a whole number from 0 to 256", extra={"parse": _parse_number})
+_PRELOAD = Meta(
+    description='names of modules of the standard library, such as ["asyncio", "json"] or "asyncio,json"',
+    extra={"parse": _parse_names},
+)
 _LOG_LEVEL = Meta(description='"debug", "info", "warning" or "error"')
 
 
@@ -102,6 +129,10 @@ class Options:
     """Seconds that running calls get to finish when the server stops."""
     max_body: Annotated[int, _MAX_BODY] = 16 << 20
     """Bytes that the body of a request may have."""
+    warm: Annotated[int, _WARM] = 1
+    """Interpreters that are kept ready for plugins to come."""
+    preload: Annotated[tuple[str, ...], _PRELOAD] = ()
+    """Modules of the standard library that these have imported."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOG_LEVEL] = "info"
 
     def check(self) -> None:

@@ -23,6 +23,7 @@ from pyhost.latency import summarize
 from pyhost.lifecycle import State
 from pyhost.loader import LoadedPlugin
 from pyhost.manifest import Manifest
+from pyhost.pool import WarmPool
 from pyhost.status import FunctionDescription, FunctionStatus, PluginStatus
 
 _logger = logging.getLogger(__name__)
@@ -65,8 +66,17 @@ class Host:
     ``start``, ``rescan`` and ``close`` take turns.
     """
 
-    def __init__(self, plugins: str | os.PathLike[str] | None = None) -> None:
-        """``plugins``: the folder to load; None for none. Raises ConfigurationError if it is no folder."""
+    def __init__(
+        self, plugins: str | os.PathLike[str] | None = None, *, warm: int = 0, preload: Iterable[str] = ()
+    ) -> None:
+        """``plugins``: the folder to load; None for none.
+
+        ``warm``: how many interpreters are kept ready (about 2 MB each), so that a plugin is loaded, restarted and
+        reloaded the faster; ``preload``: modules of the standard library that these have imported.
+
+        Raises:
+            ConfigurationError: there is no such folder, or something to preload is not of the standard library.
+        """
         if tracemalloc.is_tracing():
             raise ConfigurationError(
                 "tracemalloc is tracing, and crashes with sub-interpreters; run without -X tracemalloc"
@@ -76,6 +86,9 @@ class Host:
         if self._folder is not None:
             manifest.discover(self._folder)
         self._router = _core.Router()
+        self._warm = warm
+        self._preload = tuple(preload)
+        self._pool = WarmPool(self._router, warm, self._preload)
         self._plugins: dict[str, LoadedPlugin] = {}
         self._bad_manifests: dict[str, tuple[Path, ManifestError]] = {}
         self._functions: dict[str, _core.Function] = {}
@@ -241,6 +254,8 @@ class Host:
             self._router.publish(plugin.manifest.name, (), ())
             plugin.close()
         self._wait_ended(plugins, max(deadline - time.monotonic(), 0.0))
+        self._pool.close()
+        self._pool = WarmPool(self._router, self._warm, self._preload)
         self._futures.close()
         self._futures = FutureDispatcher()
         for plugin in plugins:
@@ -308,7 +323,7 @@ class Host:
 
     def _load(self, manifests: Sequence[Manifest]) -> set[str]:
         """Load them side by side; the names of those that failed."""
-        loading = [LoadedPlugin(item, self._router) for item in manifests]
+        loading = [LoadedPlugin(item, self._router, self._pool) for item in manifests]
         self._need_caretaker(manifests)
         failed = set()
         for plugin in loading:
@@ -332,6 +347,7 @@ class Host:
             self._plugins[name] = plugin
             if old is not None:
                 self._wait_ended([old], old.manifest.limits.deadline)
+        self._pool.fill()
         return failed
 
     def _need_caretaker(self, loaded: Iterable[Manifest]) -> None:
@@ -357,7 +373,7 @@ class Host:
             for condemned in plugin.condemned():
                 new = plugin.replace(condemned)
                 if new is not None:
-                    threading.Thread(target=_finish, args=(plugin, new, condemned), daemon=True).start()
+                    threading.Thread(target=_finish, args=(plugin, new, condemned, self._pool), daemon=True).start()
 
     def _remove(self, names: Iterable[str]) -> None:
         removed = [self._plugins.pop(name) for name in names]
@@ -407,8 +423,9 @@ class Host:
         )
 
 
-def _finish(plugin: LoadedPlugin, new: _core.Interpreter, condemned: _core.Interpreter) -> None:
+def _finish(plugin: LoadedPlugin, new: _core.Interpreter, condemned: _core.Interpreter, pool: WarmPool) -> None:
     plugin.finish_replacement(new)
+    pool.fill()
     plugin.retire(condemned)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyhost import _core
-from pyhost.bundle import code_of, guest_bundle, standard_library_paths
+from pyhost.bundle import code_of, standard_library_paths
 from pyhost.errors import PluginLoadError
 from pyhost.lifecycle import Event, State, next_state
 from pyhost.manifest import Manifest, entry_file, fingerprint
+from pyhost.pool import WarmPool
 from pyhost.quantities import format_size
 from pyhost.signature import read_function
 from pyhost.status import FunctionDescription, InterpreterStatus, MemoryAccount
@@ -46,7 +47,7 @@ class LoadedPlugin:
     One thread at a time loads, closes and waits; another may replace interpreters meanwhile.
     """
 
-    def __init__(self, manifest: Manifest, router: _core.Router) -> None:
+    def __init__(self, manifest: Manifest, router: _core.Router, pool: WarmPool) -> None:
         self.manifest = manifest
         self.state = State.DISCOVERED
         self.doc = ""
@@ -55,6 +56,7 @@ class LoadedPlugin:
         self.error: PluginLoadError | None = None
         self.stop_failures: tuple[str, ...] = ()
         self._router = router
+        self._pool = pool
         self.replaced = 0
         self._interpreters: tuple[_core.Interpreter, ...] = ()
         # Held, and never for long, by whoever changes which interpreters serve.
@@ -201,8 +203,7 @@ class LoadedPlugin:
 
     def _start_interpreter(self, boot: dict[str, Any]) -> _core.Interpreter:
         limits = self.manifest.limits
-        interpreter = _core.Interpreter(self._router)
-        interpreter.warm_up(guest_bundle())
+        interpreter = self._pool.take()
         interpreter.start(
             self.manifest.name,
             boot,

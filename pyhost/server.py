@@ -81,7 +81,7 @@ class _Server:
         self._options = options
         self._tcp = tcp
         self._unix = unix
-        self._host = Host(options.plugins)
+        self._host = Host(options.plugins, warm=options.warm, preload=options.preload)
         self._monitor = Monitor(self._host)
         self._gateway = Gateway(self._host, options, self._monitor)
         self._stop = asyncio.Event()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyhost import Host, manifest
-from pyhost.errors import ManifestError
 from pyhost.bundle import package_folders
+from pyhost.errors import ManifestError
 from pyhost.loader import boot_configuration
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from pyhost.errors import ConfigurationError
 PORTS = 'a host and a port from 0 to 65535, such as "127.0.0.1:8470", "[::1]:0" or "localhost:8470"'
 GRACE = 'a duration from 0 to 24h, such as "500ms", "10s", "1m" or a number of seconds'
 SIZE = 'a size from 1 byte to 4GiB, such as "64KiB", "16MiB" or a number of bytes'
+WARM = "a whole number from 0 to 256"
+PRELOAD = 'names of modules of the standard library, such as ["asyncio", "json"] or "asyncio,json"'
 LEVEL = '"debug", "info", "warning" or "error"'
 TOKEN = "0123456789abcdef"
 
@@ -46,6 +48,8 @@ def test_the_defaults(current_folder):
         token_file=None,
         grace=10.0,
         max_body=16 * 1024 * 1024,
+        warm=1,
+        preload=(),
         log_level="info",
     )
 
@@ -64,6 +68,8 @@ def test_every_key_of_the_file(current_folder):
         token_file = "/etc/pyhost/token"
         grace = "1m"
         max_body = "64KiB"
+        warm = 3
+        preload = ["asyncio", "json.decoder"]
         log_level = "debug"
         """,
         "etc/pyhost.toml",
@@ -75,6 +81,8 @@ def test_every_key_of_the_file(current_folder):
         token_file=Path("/etc/pyhost/token"),
         grace=60.0,
         max_body=65536,
+        warm=3,
+        preload=("asyncio", "json.decoder"),
         log_level="debug",
     )
 
@@ -97,6 +105,11 @@ def test_the_command_line_wins_over_the_file(current_folder):
     )
 
 
+def test_numbers_and_names_of_the_command_line():
+    options = load_options(None, {"warm": "0", "preload": "asyncio,json.decoder"})
+    assert (options.warm, options.preload) == (0, ("asyncio", "json.decoder"))
+
+
 def test_overrides_can_be_values(current_folder):
     options = load_options(None, {"plugins": Path("mine"), "grace": 0, "max_body": 1, "listen": "localhost:1"})
     assert options == dataclasses.replace(
@@ -113,7 +126,8 @@ def test_overrides_can_be_values(current_folder):
             '[server]\ntoken-file = "x"',
             (
                 "server.token-file is not known; did you mean server.token_file? allowed: server.plugins, "
-                "server.listen, server.socket, server.token_file, server.grace, server.max_body, server.log_level"
+                "server.listen, server.socket, server.token_file, server.grace, server.max_body, server.warm, "
+                "server.preload, server.log_level"
             ),
         ),
         ("[server]\nplugins = 1", "server.plugins is 1; allowed: a path"),
@@ -128,6 +142,11 @@ def test_overrides_can_be_values(current_folder):
         ("[server]\nmax_body = 1.5", f"server.max_body is 1.5; allowed: {SIZE}"),
         ('[server]\nmax_body = "5GiB"', f"server.max_body is '5GiB'; allowed: {SIZE}"),
         ('[server]\nmax_body = "16MB"', f"server.max_body is '16MB'; allowed: {SIZE}"),
+        ("[server]\nwarm = -1", f"server.warm is -1; allowed: {WARM}"),
+        ("[server]\nwarm = 1.5", f"server.warm is 1.5; allowed: {WARM}"),
+        ("[server]\npreload = 1", f"server.preload is 1; allowed: {PRELOAD}"),
+        ('[server]\npreload = ["json", 1]', f"server.preload is ['json', 1]; allowed: {PRELOAD}"),
+        ('[server]\npreload = ["requests"]', f"server.preload is ['requests']; allowed: {PRELOAD}"),
         ('[server]\nlog_level = "INFO"', f"server.log_level is 'INFO'; allowed: {LEVEL}"),
     ],
 )
@@ -149,12 +168,14 @@ def test_a_file_that_is_not_there():
         ({"token_file": 1}, "--token-file is 1; allowed: a path"),
         ({"grace": "1d"}, f"--grace is '1d'; allowed: {GRACE}"),
         ({"max_body": "16 bananas"}, f"--max-body is '16 bananas'; allowed: {SIZE}"),
+        ({"warm": "many"}, f"--warm is 'many'; allowed: {WARM}"),
+        ({"preload": "json,"}, f"--preload is 'json,'; allowed: {PRELOAD}"),
         ({"log_level": "loud"}, f"--log-level is 'loud'; allowed: {LEVEL}"),
         (
             {"log": "info"},
             (
                 "--log is not known; allowed: --plugins, --listen, --socket, --token-file, --grace, --max-body, "
-                "--log-level"
+                "--warm, --preload, --log-level"
             ),
         ),
     ],
