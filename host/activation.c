@@ -1,6 +1,7 @@
 /* activation: see activation.h. Facts used: PyThreadState_SetAsyncExc acts from a thread attached to the same
  * interpreter; it finds its target by the identity of the thread that created the target's thread state. Attaching
- * blocks while a C call keeps the GIL, hence a thread of its own for each runaway call and never the watchdog's. */
+ * blocks while a C call keeps the GIL, hence a thread of its own for each runaway call and never the watchdog's. From
+ * 3.15 on, a system call that a signal interrupts (a sleep, a read) looks for the exception before it goes on. */
 #include "activation.h"
 
 #include <Python.h>
@@ -21,9 +22,11 @@ pyh_activation *pyh_activation_new(struct pyh_interp *interp)
     if (activation != NULL) {
         atomic_init(&activation->references, 1);
         atomic_init(&activation->deadline_ns, PYH_NEVER);
+        atomic_init(&activation->limit_ns, PYH_NEVER);
         atomic_init(&activation->armed_ns, PYH_NEVER);
         activation->interp = pyh_interp_ref(interp);
         activation->thread = PyThread_get_thread_ident();
+        activation->system_thread = pthread_self();
         activation->timer.fire = activation_fire;
     }
     return activation;
@@ -66,12 +69,14 @@ pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t de
     pyh_activation_outer outer = {
         .sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed),
         .deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed),
+        .limit_ns = atomic_load_explicit(&activation->limit_ns, memory_order_relaxed),
         .thread_deadline_ns = pyh_current_deadline_ns,
     };
     pyh_current_deadline_ns = deadline_ns;
     pyh_this_thread.calls++;
     /* An inner call takes the next odd number, so that interrupts for the outer one pause meanwhile. */
     atomic_store(&activation->sequence, outer.sequence + 1 + (outer.sequence & 1));
+    atomic_store_explicit(&activation->limit_ns, deadline_ns, memory_order_relaxed);
     atomic_store(&activation->deadline_ns, deadline_ns);
     if (deadline_ns < atomic_load(&activation->armed_ns)) {
         arm(activation, deadline_ns);
@@ -79,14 +84,41 @@ pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t de
     return outer;
 }
 
-void pyh_activation_expire(pyh_activation *activation)
+/* Of the call of that sequence. */
+static void expire(pyh_activation *activation, uint64_t sequence, int64_t at_ns)
+{
+    int64_t deadline_ns = atomic_load(&activation->deadline_ns);
+    if ((sequence & 1) != 0 && at_ns < deadline_ns && atomic_load(&activation->sequence) == sequence &&
+        atomic_compare_exchange_strong(&activation->deadline_ns, &deadline_ns, at_ns)) {
+        arm(activation, at_ns);
+    }
+}
+
+void pyh_activation_expire(pyh_activation *activation, int64_t at_ns)
+{
+    expire(activation, atomic_load(&activation->sequence), at_ns);
+}
+
+void pyh_activation_expire_call(pyh_activation *activation, const struct pyh_call *call)
 {
     uint64_t sequence = atomic_load(&activation->sequence);
-    int64_t deadline_ns = atomic_load(&activation->deadline_ns);
-    int64_t now_ns = pyh_now_ns();
-    if ((sequence & 1) != 0 && atomic_load(&activation->sequence) == sequence &&
-        atomic_compare_exchange_strong(&activation->deadline_ns, &deadline_ns, now_ns)) {
-        arm(activation, now_ns);
+    if (atomic_load(&activation->interp->running_call) == call) {
+        expire(activation, sequence, pyh_now_ns());
+    }
+}
+
+/* One that was set but not yet raised would hit what comes next. */
+static void drop_pending_interrupt(pyh_activation *activation)
+{
+    PyThreadState_SetAsyncExc(activation->thread, NULL);
+}
+
+void pyh_activation_go_on(pyh_activation *activation)
+{
+    if (atomic_load(&activation->deadline_ns) != PYH_NEVER) {
+        atomic_store(&activation->deadline_ns, PYH_NEVER);
+        atomic_fetch_add(&activation->sequence, 2);
+        drop_pending_interrupt(activation);
     }
 }
 
@@ -97,11 +129,11 @@ void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer)
     bool nested = (outer.sequence & 1) != 0;
     pyh_current_deadline_ns = outer.thread_deadline_ns;
     pyh_this_thread.calls--;
+    atomic_store_explicit(&activation->limit_ns, outer.limit_ns, memory_order_relaxed);
     atomic_store(&activation->deadline_ns, outer.deadline_ns);
     atomic_store(&activation->sequence, sequence + (nested ? 2 : 1));
     if (PyThreadState_GetUnchecked()->async_exc != NULL || (deadline_ns != PYH_NEVER && pyh_now_ns() >= deadline_ns)) {
-        /* One that was set but not yet raised would hit the next call. */
-        PyThreadState_SetAsyncExc(activation->thread, NULL);
+        drop_pending_interrupt(activation);
     }
     if (nested && outer.deadline_ns < atomic_load(&activation->armed_ns)) {
         arm(activation, outer.deadline_ns);
@@ -128,6 +160,7 @@ static bool interrupt(const runaway *call)
         runs = atomic_load(&call->activation->sequence) == call->sequence;
         if (runs && interp->interrupt_class != NULL) {
             PyThreadState_SetAsyncExc(call->activation->thread, interp->interrupt_class);
+            pyh_thread_wake(call->activation->system_thread); /* the GIL keeps it in the call meanwhile */
         }
         PyThreadState_Clear(thread_state);
         PyThreadState_DeleteCurrent();
@@ -168,6 +201,28 @@ static void start_interrupt(pyh_activation *activation, uint64_t sequence)
     }
 }
 
+/* When a call with that deadline has run for longer than it may at all; PYH_NEVER if it may. */
+static int64_t grace_end(const pyh_activation *activation, int64_t limit_ns)
+{
+    int64_t grace_ns = activation->interp->assignment.grace_ns;
+    return limit_ns < PYH_NEVER - grace_ns ? limit_ns + grace_ns : PYH_NEVER;
+}
+
+/* The call of that sequence is past its deadline and still runs. */
+static void pass_deadline(pyh_activation *activation, uint64_t sequence)
+{
+    int64_t end_ns = grace_end(activation, atomic_load(&activation->limit_ns));
+    if (activation->interrupted != sequence) {
+        activation->interrupted = sequence;
+        start_interrupt(activation, sequence);
+    }
+    if (end_ns <= pyh_now_ns()) {
+        pyh_interp_run_over(activation->interp);
+    } else if (end_ns != PYH_NEVER) {
+        arm(activation, end_ns);
+    }
+}
+
 /* On the watchdog's thread, with the reference that arm took. */
 static void activation_fire(pyh_timer *timer)
 {
@@ -177,7 +232,7 @@ static void activation_fire(pyh_timer *timer)
     int64_t deadline_ns = atomic_load(&activation->deadline_ns);
     bool same_call = atomic_load(&activation->sequence) == sequence && (sequence & 1) != 0;
     if (same_call && deadline_ns <= pyh_now_ns()) {
-        start_interrupt(activation, sequence);
+        pass_deadline(activation, sequence);
     } else if (deadline_ns != PYH_NEVER) {
         arm(activation, deadline_ns);
     }

@@ -1,7 +1,8 @@
 /* activation: what one thread runs in one interpreter, and until when.
  *
  * Each call begins and ends here. When its deadline passes while it runs, a disposable thread attaches to the
- * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended.
+ * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended. One that
+ * runs on for longer than the interpreter's grace time makes the interpreter overdue.
  * Beginning a call costs two atomic stores: the timer is armed only if none is armed for an earlier time, and looks
  * again when it fires. Reference counted, as the disposable thread may outlive the interpreter's thread. */
 #ifndef PYH_ACTIVATION_H
@@ -9,6 +10,7 @@
 
 #include "watchdog.h"
 
+struct pyh_call;
 struct pyh_interp;
 
 typedef struct pyh_activation {
@@ -16,11 +18,15 @@ typedef struct pyh_activation {
     /* fixed after new */
     struct pyh_interp *interp; /* owned */
     unsigned long thread;      /* CPython's identity of the thread that runs calls */
+    pthread_t system_thread;   /* the system's */
     /* atomic, sequentially consistent: the two sides must agree who arms the timer */
     _Atomic uint64_t sequence;   /* odd while a call runs; changed only by that thread with the GIL held */
-    _Atomic int64_t deadline_ns; /* of the running call, or PYH_NEVER */
+    _Atomic int64_t deadline_ns; /* when the running call is interrupted, or PYH_NEVER */
+    _Atomic int64_t limit_ns;    /* its deadline, whoever lets it be interrupted before; or PYH_NEVER */
     _Atomic int64_t armed_ns;    /* when the timer fires, or PYH_NEVER */
     pyh_timer timer;
+    /* the watchdog's thread only */
+    uint64_t interrupted; /* the sequence that an interrupt was started for */
 } pyh_activation;
 
 /* For the calling thread. NULL: no memory. */
@@ -36,6 +42,7 @@ void pyh_activation_retire(pyh_activation *activation);
 typedef struct pyh_activation_outer {
     uint64_t sequence;
     int64_t deadline_ns;
+    int64_t limit_ns;
     int64_t thread_deadline_ns;
 } pyh_activation_outer;
 
@@ -46,8 +53,15 @@ extern _Thread_local int64_t pyh_current_deadline_ns;
 /* Begins a call that should end by the deadline. This thread, GIL held. */
 pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns);
 
-/* Lets the running call's deadline pass now, if it is still the same call. Any thread, GIL held or not. */
-void pyh_activation_expire(pyh_activation *activation);
+/* Lets the running call's deadline pass at that time, if it is still the same call. Any thread, GIL held or not. */
+void pyh_activation_expire(pyh_activation *activation, int64_t at_ns);
+
+/* The same, if what the activation's owner thread runs is this call. */
+void pyh_activation_expire_call(pyh_activation *activation, const struct pyh_call *call);
+
+/* What runs goes on as if it had begun now, without a deadline: no interrupt reaches this thread that was meant for what
+ * it did before. This thread, GIL held, within one call and no inner one. */
+void pyh_activation_go_on(pyh_activation *activation);
 
 /* Ends it; no interrupt reaches this thread afterwards. This thread, GIL held. */
 void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer);

@@ -72,24 +72,19 @@ bool pyh_call_begin(pyh_call *call)
     return true;
 }
 
-/* Whether this thread is the one that answers. */
-static bool win(pyh_call *call)
+/* The state before this thread won the right to answer; ANSWERING and above if it did not. */
+static uint32_t win(pyh_call *call)
 {
     uint32_t state = atomic_load(&call->state);
-    while (state < PYH_CALL_ANSWERING) {
-        if (atomic_compare_exchange_weak(&call->state, &state, PYH_CALL_ANSWERING)) {
-            return true;
-        }
+    while (state < PYH_CALL_ANSWERING &&
+           !atomic_compare_exchange_weak(&call->state, &state, PYH_CALL_ANSWERING)) {
     }
-    return false;
+    return state;
 }
 
-bool pyh_call_answer(pyh_call *call, pyhost_status status, pyh_message *reply)
+/* Writes the answer of a call that this thread has won. */
+static void write_answer(pyh_call *call, pyhost_status status, pyh_message *reply)
 {
-    if (!win(call)) {
-        pyh_message_unref(reply);
-        return false;
-    }
     call->status = status;
     call->reply = reply;
     pyh_stats_record(call->function->stats, status, pyh_now_ns() - call->submitted_ns);
@@ -103,6 +98,28 @@ bool pyh_call_answer(pyh_call *call, pyhost_status status, pyh_message *reply)
     pyh_event_set(&call->answered);
     if (has_timer && pyh_watchdog_disarm(&call->timer)) {
         pyh_call_unref(call);
+    }
+}
+
+bool pyh_call_answer(pyh_call *call, pyhost_status status, pyh_message *reply)
+{
+    if (win(call) >= PYH_CALL_ANSWERING) {
+        pyh_message_unref(reply);
+        return false;
+    }
+    write_answer(call, status, reply);
+    return true;
+}
+
+bool pyh_call_give_up(pyh_call *call)
+{
+    uint32_t before = win(call);
+    if (before >= PYH_CALL_ANSWERING) {
+        return false;
+    }
+    write_answer(call, PYHOST_CANCELLED, NULL);
+    if (before == PYH_CALL_RUNNING) {
+        pyh_interp_call_given_up(call->interp, call);
     }
     return true;
 }

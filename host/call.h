@@ -25,7 +25,7 @@ typedef struct pyh_call {
     /* fixed once submitted */
     pyh_route *route;          /* owned */
     pyh_function *function;    /* part of the route */
-    struct pyh_interp *interp; /* owned; where it was queued */
+    struct pyh_interp *interp; /* owned; where it is queued: whoever has it from the inbox may change that; or runs */
     pyh_message *request;      /* owned */
     struct pyh_interp *origin; /* borrowed; its owner thread waits for this call; NULL if no owner thread does */
     struct pyh_call *parent;   /* owned; the call that the origin is running, or NULL */
@@ -62,6 +62,9 @@ bool pyh_call_begin(pyh_call *call);
 
 /* Answers it, taking over the reply whatever happens. false: someone else had answered. */
 bool pyh_call_answer(pyh_call *call, pyhost_status status, pyh_message *reply);
+
+/* Answers it with CANCELLED, for its caller: code that runs for it is interrupted. false: someone else had answered. */
+bool pyh_call_give_up(pyh_call *call);
 
 /* From submission on, the deadline answers it even if no thread waits. For calls with completions. */
 void pyh_call_arm(pyh_call *call, int64_t at_ns);

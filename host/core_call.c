@@ -38,11 +38,7 @@ static PyObject *call_cancel(PyObject *object, PyObject *unused)
 {
     (void)unused;
     pyh_call *call = ((Call *)object)->call;
-    if (call == NULL || !pyh_call_answer(call, PYHOST_CANCELLED, NULL)) {
-        Py_RETURN_FALSE;
-    }
-    pyh_interp_call_given_up(call->interp);
-    Py_RETURN_TRUE;
+    return PyBool_FromLong(call != NULL && pyh_call_give_up(call));
 }
 
 static PyObject *call_get_answered(PyObject *object, void *unused)
@@ -114,17 +110,18 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
     if (deadline_ns != PYH_NEVER && deadline_ns <= pyh_now_ns()) {
         deadline_ns = pyh_deadline_after(CLEAN_UP_NS);
     }
-    pyh_current_call = call;
+    pyh_interp_run_call(core->interp, call);
     pyh_stretch stretch = pyh_stretch_begin(core->interp, core->interp->activation, call->function->stats, deadline_ns);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
     pyh_stretch_end(&stretch);
-    pyh_current_call = NULL;
+    pyh_interp_run_call(core->interp, NULL);
     return result;
 }
 
 static PyMethodDef call_methods[] = {
     {"cancel", call_cancel, METH_NOARGS,
-     "cancel()\n--\n\nGive the call up. True if it had no answer yet; its completion is then CallCancelledError."},
+     "cancel()\n--\n\nGive the call up: what runs for it is interrupted. True if it had no answer yet; its completion is then "
+     "CallCancelledError."},
     {"answer", call_answer, METH_O, "answer(result, /)\n--\n\nIn a plugin: answer a call of serve_ready, once."},
     {"step", (PyCFunction)(void (*)(void))call_step, METH_FASTCALL,
      "step(method, argument, /)\n--\n\nIn a plugin: method(argument), where method is the coroutine's send or throw; "

@@ -175,7 +175,7 @@ static int wait_for(Function *self, pyh_call *call)
     }
     int outcome = pyh_core_wait(&call->answered, call->deadline_ns);
     if (outcome < 0) {
-        pyh_call_answer(call, PYHOST_CANCELLED, NULL);
+        pyh_call_give_up(call);
     } else if (outcome == 0) {
         Py_BEGIN_ALLOW_THREADS
         while (pyh_call_wait(call) != PYHOST_OK) {

@@ -83,13 +83,13 @@ static int64_t nanoseconds(double seconds)
 
 static PyObject *interpreter_start(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"name", "boot", "inbox", "memory", "start_limit", "stop_limit", NULL};
+    static char *names[] = {"name", "boot", "inbox", "memory", "start_limit", "stop_limit", "grace", NULL};
     pyh_assignment assignment;
     Py_ssize_t inbox;
     PyObject *boot, *memory;
-    double start_limit, stop_limit;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "sO$nOdd:start", names, &assignment.name, &boot, &inbox,
-                                     &memory, &start_limit, &stop_limit)) {
+    double start_limit, stop_limit, grace;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "sO$nOddd:start", names, &assignment.name, &boot, &inbox,
+                                     &memory, &start_limit, &stop_limit, &grace)) {
         return NULL;
     }
     if (inbox < 1) {
@@ -99,6 +99,7 @@ static PyObject *interpreter_start(PyObject *self, PyObject *arguments, PyObject
     assignment.memory_limit_bytes = limit_of(memory);
     assignment.start_limit_ns = nanoseconds(start_limit);
     assignment.stop_limit_ns = nanoseconds(stop_limit);
+    assignment.grace_ns = nanoseconds(grace);
     if (PyErr_Occurred() || pyh_codec_encode_message(&pyh_core_of(Py_TYPE(self))->codec, boot, &assignment.boot) != 0) {
         return NULL;
     }
@@ -187,6 +188,15 @@ static PyObject *interpreter_abandon(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *interpreter_hand_over(PyObject *self, PyObject *successor)
+{
+    if (Py_TYPE(successor) != Py_TYPE(self)) {
+        return PyErr_Format(PyExc_TypeError, "expected an Interpreter, not %T", successor);
+    }
+    pyh_interp_hand_over(interp_of(self), interp_of(successor));
+    Py_RETURN_NONE;
+}
+
 static PyObject *interpreter_set_aside(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -269,6 +279,18 @@ static PyObject *interpreter_get_condemned(PyObject *self, void *unused)
     return PyBool_FromLong(atomic_load(&interp_of(self)->account->condemned));
 }
 
+static PyObject *interpreter_get_overdue(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(atomic_load(&interp_of(self)->overdue));
+}
+
+static PyObject *interpreter_get_stalled(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyFloat_FromDouble((double)pyh_interp_stalled_ns(interp_of(self)) / 1e9);
+}
+
 static PyMethodDef interpreter_methods[] = {
     {"warm_up", interpreter_warm_up, METH_O,
      "warm_up(bundle, /)\n--\n\nStart the owner thread, once: it creates the interpreter with pyhost's side in it "
@@ -276,9 +298,9 @@ static PyMethodDef interpreter_methods[] = {
     {"wait_warm", interpreter_wait_warm, METH_O,
      "wait_warm(timeout, /)\n--\n\nWait until it waits for its plugin, or has failed; False when it takes longer."},
     {"start", (PyCFunction)(void (*)(void))interpreter_start, METH_VARARGS | METH_KEYWORDS,
-     "start(name, boot, *, inbox, memory, start_limit, stop_limit)\n--\n\nLet it load and run a plugin, once. boot: "
+     "start(name, boot, *, inbox, memory, start_limit, stop_limit, grace)\n--\n\nLet it load and run a plugin, once. boot: "
      "what guest.Guest starts with; memory: its limit in bytes, or None; the limits, in seconds, bound import with "
-     "on_start, and on_stop."},
+     "on_start, and on_stop; grace: what runs past its deadline for so many seconds makes it overdue."},
     {"wait_ready", interpreter_wait_ready, METH_O,
      "wait_ready(timeout, /)\n--\n\nWait until it has started or failed to; False when it takes longer."},
     {"start_outcome", interpreter_start_outcome, METH_NOARGS,
@@ -294,6 +316,9 @@ static PyMethodDef interpreter_methods[] = {
      "runs is interrupted."},
     {"condemn", interpreter_condemn, METH_NOARGS,
      "condemn()\n--\n\nClose it because it went past its hard memory limit; the calls in its inbox end with that."},
+    {"hand_over", interpreter_hand_over, METH_O,
+     "hand_over(successor, /)\n--\n\nClose it, and move the calls that wait in its inbox to an interpreter that runs "
+     "the same plugin."},
     {"set_aside", interpreter_set_aside, METH_NOARGS,
      "set_aside()\n--\n\nGive it up: it is lost unless its thread comes back."},
     {NULL, NULL, 0, NULL},
@@ -314,6 +339,11 @@ static PyGetSetDef interpreter_getset[] = {
      NULL},
     {"cpu", interpreter_get_cpu, NULL, "Seconds of processor time of its threads, ended ones too.", NULL},
     {"condemned", interpreter_get_condemned, NULL, "Whether it went past its hard memory limit.", NULL},
+    {"overdue", interpreter_get_overdue, NULL,
+     "Whether a call in it has run past its deadline and the grace time; it may have ended since.", NULL},
+    {"stalled", interpreter_get_stalled, NULL,
+     "For how many seconds its event loop has not looked at its inbox although it was asked to, while it ran no call.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -75,7 +75,7 @@ static void abandon(Map *self)
 {
     for (; self->count > 0; self->count--) {
         pyh_call *call = self->calls[self->first];
-        pyh_call_answer(call, PYHOST_CANCELLED, NULL);
+        pyh_call_give_up(call);
         pyh_call_unref(call);
         self->first = (self->first + 1) % WINDOW_LIMIT;
     }

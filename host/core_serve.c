@@ -24,11 +24,11 @@ PyObject *pyh_core_open_inbox(PyObject *module, PyObject *unused)
     if (interp == NULL) {
         return NULL;
     }
-    if (!interp->has_notifier) {
+    if (!atomic_load(&interp->has_notifier)) {
         if (pyh_notifier_init(&interp->notifier) != PYHOST_OK) {
             return PyErr_SetFromErrno(PyExc_OSError);
         }
-        interp->has_notifier = true;
+        atomic_store(&interp->has_notifier, true);
         pyh_channel_set_notifier(&interp->inbox, &interp->notifier);
     }
     return PyLong_FromLong(interp->notifier.read_fd);
@@ -78,6 +78,7 @@ PyObject *pyh_core_serve_ready(PyObject *module, PyObject *const *arguments, Py_
     }
     pyh_call *call;
     pyhost_status status = PYHOST_OK;
+    pyh_interp_look(interp);
     pyh_notifier_clear(&interp->notifier);
     for (int i = 0; i < MOST_AT_ONCE && (status = pyh_owner_take(interp, 0, &call)) == PYHOST_OK; i++) {
         Py_ssize_t index = call->function - call->route->functions;

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "news.h"
 #include "owner.h"
 
 #define CLOSED_TO_VISITORS 0x80000000u
+
+enum { STALL_NS = 250 * 1000 * 1000 };
 
 _Thread_local pyh_interp *pyh_current_interp;
 _Thread_local pyh_call *pyh_current_call;
@@ -46,7 +49,7 @@ pyh_interp *pyh_interp_unref(pyh_interp *interp)
 {
     if (interp != NULL && atomic_fetch_sub_explicit(&interp->references, 1, memory_order_acq_rel) == 1) {
         pyh_channel_deinit(&interp->inbox);
-        if (interp->has_notifier) {
+        if (atomic_load(&interp->has_notifier)) {
             pyh_notifier_deinit(&interp->notifier);
         }
         pyh_event_deinit(&interp->vacated);
@@ -103,23 +106,42 @@ pyhost_status pyh_interp_start(pyh_interp *interp, const pyh_assignment *assignm
     return closed ? PYHOST_CLOSED : PYHOST_OK;
 }
 
+/* Its event loop has something to look at. */
+static void ask(pyh_interp *interp)
+{
+    int64_t nothing = 0;
+    if (atomic_load_explicit(&interp->has_notifier, memory_order_relaxed)) {
+        atomic_compare_exchange_strong(&interp->asked_ns, &nothing, pyh_now_ns());
+    }
+}
+
 void pyh_interp_close(pyh_interp *interp)
 {
     uint32_t running = PYH_INTERP_RUNNING;
     atomic_compare_exchange_strong(&interp->state, &running, PYH_INTERP_DRAINING);
     pyh_channel_close(&interp->inbox);
+    ask(interp);
     pyh_mutex_lock(&interp->mutex);
     pyh_event_set(&interp->assigned); /* one without a plugin gets none any more */
     pyh_mutex_unlock(&interp->mutex);
 }
 
-static void expire_running_call(pyh_interp *interp)
+static pyh_activation *ref_activation(pyh_interp *interp)
 {
     pyh_mutex_lock(&interp->mutex);
     pyh_activation *activation = interp->activation != NULL ? pyh_activation_ref(interp->activation) : NULL;
     pyh_mutex_unlock(&interp->mutex);
+    return activation;
+}
+
+/* Interrupts what it runs. An event loop that runs no call has time to look at its inbox first: interrupting it could
+ * hit its own code. */
+static void interrupt(pyh_interp *interp)
+{
+    pyh_activation *activation = ref_activation(interp);
     if (activation != NULL && !atomic_load(&interp->stopping)) {
-        pyh_activation_expire(activation);
+        bool may_idle = atomic_load(&activation->deadline_ns) == PYH_NEVER && atomic_load(&interp->has_notifier);
+        pyh_activation_expire(activation, pyh_now_ns() + (may_idle ? STALL_NS : 0));
     }
     pyh_activation_unref(activation);
 }
@@ -145,14 +167,62 @@ void pyh_interp_abandon(pyh_interp *interp)
 {
     atomic_store(&interp->abandoned, true);
     give_up_inbox(interp, PYHOST_CANCELLED, NULL);
-    expire_running_call(interp);
-    pyh_interp_call_given_up(interp);
+    interrupt(interp);
+    pyh_interp_call_given_up(interp, NULL);
 }
 
-void pyh_interp_call_given_up(pyh_interp *interp)
+void pyh_interp_run_over(pyh_interp *interp)
 {
+    if (!atomic_exchange(&interp->overdue, true)) {
+        pyh_news_tell();
+    }
+}
+
+/* Nobody looks at a waiting call's interpreter: who takes it from the inbox may change it. */
+void pyh_interp_hand_over(pyh_interp *interp, pyh_interp *successor)
+{
+    void *item;
+    pyh_interp_close(interp);
+    while (pyh_channel_receive(&interp->inbox, 0, &item) == PYHOST_OK) {
+        pyh_call *call = item;
+        call->interp = pyh_interp_unref(call->interp);
+        pyhost_status status = pyh_interp_submit(successor, call);
+        if (status != PYHOST_OK) {
+            pyh_call_answer(call, status, NULL);
+        }
+        pyh_interp_finished(interp);
+        pyh_call_unref(call);
+    }
+}
+
+void pyh_interp_call_given_up(pyh_interp *interp, const pyh_call *call)
+{
+    pyh_activation *activation = call != NULL ? ref_activation(interp) : NULL;
+    if (activation != NULL) {
+        pyh_activation_expire_call(activation, call);
+    }
+    pyh_activation_unref(activation);
     atomic_store(&interp->cancelled, true);
+    ask(interp);
     pyh_channel_notify(&interp->inbox);
+}
+
+void pyh_interp_run_call(pyh_interp *interp, pyh_call *call)
+{
+    pyh_current_call = call;
+    atomic_store_explicit(&interp->running_call, call, memory_order_release);
+}
+
+int64_t pyh_interp_stalled_ns(pyh_interp *interp)
+{
+    int64_t asked_ns = atomic_load(&interp->asked_ns);
+    return asked_ns != 0 && atomic_load(&interp->running_call) == NULL ? pyh_now_ns() - asked_ns : 0;
+}
+
+void pyh_interp_look(pyh_interp *interp)
+{
+    atomic_store(&interp->asked_ns, 0);
+    pyh_activation_go_on(interp->activation);
 }
 
 void pyh_interp_set_aside(pyh_interp *interp)
@@ -161,6 +231,7 @@ void pyh_interp_set_aside(pyh_interp *interp)
     while (state < PYH_INTERP_STOPPED) {
         if (atomic_compare_exchange_weak(&interp->state, &state, PYH_INTERP_LOST)) {
             atomic_fetch_add(&lost_count, 1);
+            interrupt(interp);
             return;
         }
     }
@@ -193,6 +264,7 @@ pyhost_status pyh_interp_send(pyh_interp *interp, pyh_call *const *calls, size_t
         pyh_call_ref(calls[i]);
     }
     pyhost_status status = pyh_channel_send(&interp->inbox, (void *const *)calls, count, sent);
+    ask(interp);
     for (size_t i = *sent; i < count; i++) {
         calls[i]->interp = pyh_interp_unref(interp);
         pyh_call_unref(calls[i]);

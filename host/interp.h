@@ -36,6 +36,7 @@ typedef struct pyh_assignment {
     pyh_message *boot;          /* what the guest starts with */
     int64_t start_limit_ns;     /* bounds the plugin's import and on_start */
     int64_t stop_limit_ns;      /* bounds its on_stop */
+    int64_t grace_ns;           /* what runs past its deadline for longer makes it overdue; PYH_NEVER: nothing does */
 } pyh_assignment;
 
 typedef struct pyh_interp {
@@ -49,6 +50,10 @@ typedef struct pyh_interp {
     _Atomic bool abandoned; /* its calls are given up */
     _Atomic bool stopping;  /* it runs no calls any more, but on_stop */
     _Atomic bool cancelled; /* a call that it runs was given up; for its event loop to look */
+    _Atomic(const pyh_call *) running_call; /* only to compare with; set before it begins, NULL after it has ended */
+    _Atomic bool has_notifier;              /* an asyncio loop watches the inbox */
+    _Atomic int64_t asked_ns;               /* since when the loop has something to look at; 0: it has not */
+    _Atomic bool overdue;   /* a call in it has run past its deadline and the grace time */
     /* fixed after new */
     uint64_t id;
     pyh_router *router; /* owned; what the plugin's own calls go through */
@@ -75,8 +80,7 @@ typedef struct pyh_interp {
     PyObject *describe;        /* guest.describe_exception */
     PyObject *interrupt_class; /* pyhost.plugin.DeadlineInterrupt there */
     pyh_message *bundle;       /* owned; what pyhost's side starts with; NULL once it has */
-    bool has_notifier;         /* an asyncio loop watches the inbox */
-    pyh_notifier notifier;
+    pyh_notifier notifier;     /* if has_notifier */
     /* guarded by mutex until the event `assigned`, fixed then */
     pyh_assignment assignment; /* its boot message is owned, and NULL once it is read, or for no plugin */
     char *name;                /* owned; the assignment's */
@@ -111,8 +115,25 @@ void pyh_interp_abandon(pyh_interp *interp);
  * (borrowed). What runs goes on. Any thread. */
 void pyh_interp_condemn(pyh_interp *interp, pyh_message *reply);
 
-/* A call that it runs has been given up by its caller: tells an event loop to cancel it. Any thread. */
-void pyh_interp_call_given_up(pyh_interp *interp);
+/* A call in it is past its deadline and the grace time, and runs on: tells it as news. Any thread. */
+void pyh_interp_run_over(pyh_interp *interp);
+
+/* Closes it, and moves the calls that wait in its inbox to another, which runs the same plugin; what does not fit there
+ * is answered with FULL. Any thread. */
+void pyh_interp_hand_over(pyh_interp *interp, pyh_interp *successor);
+
+/* A call that it runs has been given up by its caller: interrupts it, or tells the event loop to cancel it. Any thread.
+ */
+void pyh_interp_call_given_up(pyh_interp *interp, const pyh_call *call);
+
+/* The owner thread runs the call from now on; NULL: none. */
+void pyh_interp_run_call(pyh_interp *interp, pyh_call *call);
+
+/* For how long its event loop has not looked at its inbox although it was asked to, while it runs no call either: some
+ * other task or callback keeps it. 0: it has looked, or there is no loop. Any thread. */
+int64_t pyh_interp_stalled_ns(pyh_interp *interp);
+/* Its event loop looks at its inbox. The owner thread. */
+void pyh_interp_look(pyh_interp *interp);
 
 /* Sets it aside for good: its state is lost unless it has ended. */
 void pyh_interp_set_aside(pyh_interp *interp);

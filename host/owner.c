@@ -156,14 +156,29 @@ void pyh_owner_run(pyh_interp *interp, pyh_call *call)
 {
     pyh_message *reply = NULL;
     size_t index = (size_t)(call->function - call->route->functions);
-    pyh_current_call = call;
+    pyh_interp_run_call(interp, call);
     pyhost_status status =
         pyh_invoke(interp, interp->activation, call->function, index, call->request, call->deadline_ns, &reply);
-    pyh_current_call = NULL;
+    pyh_interp_run_call(interp, NULL);
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);
     pyh_call_answer(call, status, reply);
     pyh_call_unref(call);
+}
+
+/* Runs an event loop. It can be interrupted, too, but while it runs no call the plugin's memory limit raises nothing:
+ * the loop's own code would not survive that. */
+static void run_loop(pyh_interp *interp, PyObject *serve_loop)
+{
+    pyh_activation_outer outer = pyh_activation_begin(interp->activation, PYH_NEVER);
+    pyh_this_thread.calls--;
+    PyObject *none = PyObject_CallNoArgs(serve_loop);
+    pyh_this_thread.calls++;
+    pyh_activation_end(interp->activation, outer);
+    if (none == NULL) {
+        PyErr_WriteUnraisable(serve_loop);
+    }
+    Py_XDECREF(none);
 }
 
 /* Runs calls until the inbox is closed and empty. */
@@ -171,11 +186,7 @@ static void serve(pyh_interp *interp)
 {
     PyObject *serve_loop = PyObject_GetAttrString(interp->guest, "serve");
     if (serve_loop != NULL && serve_loop != Py_None) {
-        PyObject *none = PyObject_CallNoArgs(serve_loop);
-        if (none == NULL) {
-            PyErr_WriteUnraisable(serve_loop);
-        }
-        Py_XDECREF(none);
+        run_loop(interp, serve_loop);
     }
     Py_XDECREF(serve_loop);
     PyErr_Clear();

@@ -160,6 +160,7 @@ int pyhost_main(int argc, char **argv)
     }
     PyConfig config;
     runtime.embedded = true;
+    pyh_thread_allow_wake();
     PyStatus status = configure(&config, python, argc, argv);
     PyConfig_Clear(&config);
     if (PyStatus_Exception(status)) {

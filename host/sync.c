@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -301,6 +302,27 @@ pyhost_status pyh_notifier_wait(pyh_notifier *notifier, int64_t deadline_ns)
         return errno == EINTR ? PYHOST_INTERRUPTED : PYHOST_SYSTEM;
     }
     return ready > 0 ? PYHOST_OK : PYHOST_TIMEOUT;
+}
+
+static atomic_bool may_wake;
+
+static void do_nothing(int number)
+{
+    (void)number;
+}
+
+void pyh_thread_allow_wake(void)
+{
+    struct sigaction action = {.sa_handler = do_nothing}; /* without SA_RESTART */
+    sigemptyset(&action.sa_mask);
+    atomic_store(&may_wake, sigaction(SIGURG, &action, NULL) == 0);
+}
+
+void pyh_thread_wake(pthread_t thread)
+{
+    if (atomic_load(&may_wake)) {
+        pthread_kill(thread, SIGURG);
+    }
 }
 
 static void set_name(pthread_t thread, const char *name)

@@ -98,6 +98,11 @@ pyhost_status pyh_notifier_wait(pyh_notifier *notifier, int64_t deadline_ns);
  * process that a plugin starts. */
 pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 
+/* Lets pyh_thread_wake interrupt system calls, by a handler for SIGURG. For a process that is pyhost's own. */
+void pyh_thread_allow_wake(void);
+/* Interrupts the system call that the thread, which must be alive, waits in; nothing unless that is allowed. */
+void pyh_thread_wake(pthread_t thread);
+
 /* Gives this thread another name. */
 void pyh_thread_rename(const char *name);
 

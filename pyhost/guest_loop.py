@@ -33,7 +33,14 @@ class GuestLoop:
 
     def serve(self) -> None:
         """Run calls until the inbox is closed and every call is answered."""
-        self._runner.run(self._serve())
+        serving = self._loop.create_task(self._serve())
+        while not serving.done():
+            try:
+                self._loop.run_until_complete(serving)
+            except BaseException:
+                # Raised to end a task or a callback that kept the loop from its calls, or by one to end the process.
+                if self._loop.is_closed():
+                    raise
 
     def close(self) -> None:
         """Cancel what is left and close the loop."""

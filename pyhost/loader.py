@@ -211,6 +211,7 @@ class LoadedPlugin:
             memory=limits.memory,
             start_limit=limits.start,
             stop_limit=STOP_LIMIT,
+            grace=limits.grace,
         )
         return interpreter
 

@@ -82,6 +82,8 @@ class Limits:
 
     deadline: _DurationLimit = 30.0
     """Time for a call that brings no timeout of its own."""
+    grace: _DurationLimit = 0.25
+    """Time that a call may run on when its deadline has passed; then its interpreter is set aside and replaced."""
     inbox: Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")] = 1024
     """Calls that may wait for one interpreter; the next one is refused."""
     start: _DurationLimit = 30.0

@@ -1,6 +1,7 @@
 """What the C tests call in the interpreters that they start; plugins.h has the same functions in the same order."""
 
 import _thread
+import posix
 
 import pyhost
 
@@ -98,6 +99,11 @@ def insist(times):
         except MemoryError:
             continue
     return len(pieces)
+
+
+@pyhost.export
+def read(descriptor):
+    posix.read(descriptor, 1)
 
 
 @pyhost.on_stop

@@ -28,6 +28,7 @@ enum {
     PLUGIN_GROW,
     PLUGIN_GROW_AND_RECOVER,
     PLUGIN_INSIST,
+    PLUGIN_READ,
     PLUGIN_FUNCTIONS,
 };
 
@@ -108,6 +109,7 @@ static inline pyhost_status plugins_assign(pyh_interp *interp, const char *modul
         .boot = plugins_boot(module, file),
         .start_limit_ns = PYH_NEVER,
         .stop_limit_ns = PYH_NEVER,
+        .grace_ns = PYH_NEVER,
     };
     plugins_detach();
     return pyh_interp_start(interp, &assignment);
@@ -152,6 +154,7 @@ static inline plugins plugins_make_limited(size_t count, int64_t limit_bytes)
         [PLUGIN_GROW] = {.name = "grow", .deadline_ns = PYH_NEVER},
         [PLUGIN_GROW_AND_RECOVER] = {.name = "grow_and_recover", .deadline_ns = PYH_NEVER},
         [PLUGIN_INSIST] = {.name = "insist", .deadline_ns = PYH_NEVER},
+        [PLUGIN_READ] = {.name = "read", .deadline_ns = PYH_NEVER},
     };
     plugins made = {.router = pyh_router_new(), .count = count};
     CHECK(count <= CHECK_COUNT(made.interps));

@@ -1,4 +1,7 @@
 /* Tests of interrupting: a call past its deadline, or of an interpreter that is given up, does not run on. */
+#include <unistd.h>
+
+#include "news.h"
 #include "plugins.h"
 
 enum { SOON_NS = 20 * 1000 * 1000 };
@@ -55,7 +58,7 @@ static void answered_calls_are_not_run(void)
     pyh_call *given_up = plugins_call(&made, PLUGIN_COUNT, plugins_request(0, 0, 0));
     CHECK_STATUS(pyh_route_submit(made.route, given_up), PYHOST_OK);
     CHECK(pyh_call_answer(given_up, PYHOST_CANCELLED, NULL));
-    pyh_activation_expire(made.interps[0]->activation);
+    pyh_activation_expire(made.interps[0]->activation, pyh_now_ns());
     pyh_call *first = plugins_call(&made, PLUGIN_COUNT, plugins_request(0, 0, 0));
     plugins_run(&made, first);
     CHECK_EQUAL(plugins_integer(first->reply), 1);
@@ -65,6 +68,58 @@ static void answered_calls_are_not_run(void)
     pyh_call_unref(running);
     pyh_call_unref(given_up);
     plugins_clear(&made);
+}
+
+/* Given up while it runs: it is interrupted, and the next call is answered. */
+static void running_calls_that_are_given_up_are_interrupted(void)
+{
+    plugins made = plugins_make(1);
+    pyh_call *running = start_spinning(&made);
+    CHECK(pyh_call_give_up(running));
+    CHECK(!pyh_call_give_up(running));
+    CHECK_STATUS(running->status, PYHOST_CANCELLED);
+    plugins_add(&made, 1, 2);
+    CHECK(!made.interps[0]->overdue);
+    pyh_call_unref(running);
+    plugins_clear(&made);
+}
+
+/* It sits in a system call until it is let go. */
+static void calls_that_run_past_their_grace_time_are_news(void)
+{
+    plugins made = plugins_make(2);
+    pyh_interp *overdue = made.interps[0];
+    overdue->assignment.grace_ns = SOON_NS;
+    uint64_t news = pyh_news_wait(UINT64_MAX, 0);
+    int gate[2];
+    CHECK_EQUAL(pipe(gate), 0);
+    pyh_call *call = plugins_call(&made, PLUGIN_READ, plugins_request(1, (uint64_t)gate[0], 0));
+    call->deadline_ns = pyh_deadline_after(SOON_NS);
+    CHECK_STATUS(pyh_interp_submit(overdue, call), PYHOST_OK);
+    CHECK_STATUS(pyh_call_wait(call), PYHOST_OK);
+    CHECK_STATUS(call->status, PYHOST_TIMEOUT);
+    CHECK_EQUAL(pyh_news_wait(news, PYH_NEVER), news + 1);
+    CHECK(overdue->overdue);
+    CHECK(!made.interps[1]->overdue);
+    pyh_call *waiting[3];
+    for (uint64_t i = 0; i < CHECK_COUNT(waiting); i++) {
+        waiting[i] = plugins_call(&made, PLUGIN_ADD, plugins_request(2, i, 1));
+        CHECK_STATUS(pyh_interp_submit(overdue, waiting[i]), PYHOST_OK);
+    }
+    pyh_interp_hand_over(overdue, made.interps[1]);
+    pyh_interp_set_aside(overdue);
+    for (uint64_t i = 0; i < CHECK_COUNT(waiting); i++) {
+        CHECK_STATUS(pyh_call_wait(waiting[i]), PYHOST_OK);
+        CHECK_STATUS(waiting[i]->status, PYHOST_OK);
+        CHECK_EQUAL(plugins_integer(waiting[i]->reply), i + 1);
+        pyh_call_unref(waiting[i]);
+    }
+    CHECK_EQUAL(pyh_interp_lost_count(), 1);
+    close(gate[1]);
+    pyh_call_unref(call);
+    plugins_clear(&made);
+    CHECK_EQUAL(pyh_interp_lost_count(), 0);
+    close(gate[0]);
 }
 
 /* A deadline arms a timer, which refers to the interpreter. */
@@ -91,6 +146,8 @@ int main(int argc, char **argv)
         CHECK_TEST(runaways_are_interrupted),
         CHECK_TEST(abandoned_interpreters_give_up_what_they_run),
         CHECK_TEST(answered_calls_are_not_run),
+        CHECK_TEST(running_calls_that_are_given_up_are_interrupted),
+        CHECK_TEST(calls_that_run_past_their_grace_time_are_news),
         CHECK_TEST(ended_interpreters_are_not_kept_until_a_deadline),
     };
     plugins_begin();
