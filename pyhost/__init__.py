@@ -1,10 +1,10 @@
 """pyhost runs Python plugins side by side in one process, each in its own interpreter with its own GIL.
 
-A program uses ``Host`` and its functions. A plugin uses ``export``, ``on_start``, ``on_stop``, ``call`` and ``acall``.
-Every plugin's interpreter imports this module, so the host's half is loaded only when it is asked for.
+A program uses ``Host`` and its functions. A plugin uses ``export``, ``on_start``, ``on_reload``, ``on_stop``, ``call``
+and ``acall``. Every plugin's interpreter imports this module, so the host's half is loaded only when it is asked for.
 """
 
-from pyhost.plugin import DeadlineInterrupt, MemoryLimitReached, acall, call, export, on_start, on_stop
+from pyhost.plugin import DeadlineInterrupt, MemoryLimitReached, acall, call, export, on_reload, on_start, on_stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ __all__ = [
     "acall",
     "call",
     "export",
+    "on_reload",
     "on_start",
     "on_stop",
 ]

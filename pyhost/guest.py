@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["DeadlineInterrupt", "Guest", "MemoryLimitReached", "describe_exception"]
 
 CO_COROUTINE = 0x80
+ON_RELOAD = "<on_reload>"
+"""The name, which no export can have, of the function that a plugin's next version takes its state from."""
 
 
 class Guest:
@@ -36,6 +38,7 @@ class Guest:
         functions: list[Callable[..., Any]] = []
         descriptions: list[Description] = []
         start_hooks = []
+        reload_hooks = []
         self._stop_hooks = []
         for value, marks in _marked(module):
             if "export" in marks:
@@ -45,19 +48,27 @@ class Guest:
                 start_hooks.append(value)
             if "on_stop" in marks:
                 self._stop_hooks.append(value)
+            if "on_reload" in marks:
+                reload_hooks.append(value)
         _check_names(descriptions, config["expected"])
-        self.functions = tuple(functions)
-        self.description: Description = {"doc": _doc_of(module), "functions": descriptions}
+        _check_one(reload_hooks)
+        self.functions = (*functions, *reload_hooks)
+        self.description: Description = {
+            "doc": _doc_of(module),
+            "functions": descriptions,
+            "reloads": bool(reload_hooks),
+        }
         self.serve: Callable[[], None] | None = None
         self._loop: GuestLoop | None = None
-        are_coroutines = tuple(description["async"] for description in descriptions)
+        are_coroutines = tuple(map(_is_coroutine_function, self.functions))
         if any(are_coroutines) or any(map(_is_coroutine_function, start_hooks + self._stop_hooks)):
             from pyhost import guest_loop
 
             self._loop = guest_loop.GuestLoop(are_coroutines)
             self.serve = self._loop.serve
+        state = _state_of_version_before(config["name"]) if config["takes_over"] else None
         for hook in start_hooks:
-            self._run_hook(hook)
+            self._run_hook(hook, *((state,) if _takes_argument(hook) else ()))
 
     def stop(self, grace: float) -> None:
         """Run the ``on_stop`` and ``atexit`` functions, then wait up to ``grace`` seconds for the plugin's own threads.
@@ -79,11 +90,11 @@ class Guest:
         if failures:
             raise failures[0]
 
-    def _run_hook(self, hook: "Callable[[], Any]") -> None:
+    def _run_hook(self, hook: "Callable[..., Any]", *arguments: "Any") -> None:
         if self._loop is not None:
-            self._loop.run_hook(hook)
+            self._loop.run_hook(hook, *arguments)
         else:
-            hook()
+            hook(*arguments)
 
 
 def prepare(preload: "tuple[str, ...]") -> None:
@@ -102,6 +113,24 @@ def _check_names(descriptions: "list[Description]", expected: "tuple[str, ...] |
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two functions are exported as {name!r}")
+
+
+def _check_one(reload_hooks: "list[Callable[..., Any]]") -> None:
+    if len(reload_hooks) > 1:
+        names = " and ".join(map(_name_of, reload_hooks))
+        raise ValueError(f"{names} are marked as on_reload; allowed: one function")
+
+
+def _state_of_version_before(name: str) -> "Any":
+    from pyhost import _core
+
+    return _core.router.function(f"{name}.{ON_RELOAD}").call((), {}, None)
+
+
+def _takes_argument(hook: "Callable[..., Any]") -> bool:
+    inner = _unwrapped(hook)
+    code = _code_of(inner)
+    return code is not None and code.co_argcount > (getattr(inner, "__self__", None) is not None)
 
 
 def _join_threads(threading: "Any", grace: float) -> None:
@@ -160,8 +189,10 @@ def describe_function(function: "Callable[..., Any]", mark: "dict[str, Any]") ->
 
 def _exported_name(function: "Callable[..., Any]", name: "str | None") -> str:
     name = _name_of(function) if name is None else name
-    if not isinstance(name, str) or not name or not name.isprintable():
-        raise ValueError(f"{_name_of(function)} is exported as {name!r}; allowed: text of printable characters")
+    if not isinstance(name, str) or not name or not name.isprintable() or name == ON_RELOAD:
+        raise ValueError(
+            f"{_name_of(function)} is exported as {name!r}; allowed: text of printable characters, but not {ON_RELOAD}"
+        )
     return name
 
 

@@ -21,11 +21,11 @@ class GuestLoop:
         self._calls: dict[asyncio.Task[None], _core.Call] = {}
         self._closed = asyncio.Event()
 
-    def run_hook(self, hook: Callable[[], Any]) -> None:
+    def run_hook(self, hook: Callable[..., Any], *arguments: Any) -> None:
         """Run an ``on_start`` or ``on_stop`` function, awaiting it if it is ``async``."""
 
         async def run() -> None:
-            result = hook()
+            result = hook(*arguments)
             if isinstance(result, Coroutine):
                 await result
 

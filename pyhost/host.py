@@ -329,7 +329,7 @@ class Host:
         for plugin in loading:
             if plugin.manifest.name in self._plugins:
                 manifest.forget_bytecode(plugin.manifest)
-            plugin.begin()
+            plugin.begin(in_place_of=self._plugins.get(plugin.manifest.name))
         for plugin in loading:
             name = plugin.manifest.name
             old = self._plugins.get(name)

@@ -8,6 +8,7 @@ from typing import Any
 from pyhost import _core
 from pyhost.bundle import code_of, standard_library_paths
 from pyhost.errors import PluginLoadError
+from pyhost.guest import ON_RELOAD
 from pyhost.lifecycle import Event, State, next_state
 from pyhost.manifest import Manifest, entry_file, fingerprint
 from pyhost.pool import WarmPool
@@ -19,11 +20,19 @@ STOP_LIMIT = 5.0
 """Seconds for a plugin's on_stop and for its own threads to end."""
 
 
-def boot_configuration(manifest: Manifest, expected: Iterable[str] | None = None) -> dict[str, Any]:
-    """What ``guest.Guest`` needs, as plain data. ``expected``: the exports that it must have, in order; None: any."""
+def boot_configuration(
+    manifest: Manifest, expected: Iterable[str] | None = None, *, takes_over: bool = False
+) -> dict[str, Any]:
+    """What ``guest.Guest`` needs, as plain data.
+
+    ``expected``: the exports that it must have, in order; None: any. With ``takes_over`` it asks the version that
+    serves now for its state.
+    """
     first = [str(manifest.folder)] if manifest.folder is not None else []
     file = entry_file(manifest)
     return {
+        "name": manifest.name,
+        "takes_over": takes_over,
         "path": first + standard_library_paths(),
         "module": manifest.module,
         "file": str(file) if file is not None else None,
@@ -52,6 +61,8 @@ class LoadedPlugin:
         self.state = State.DISCOVERED
         self.doc = ""
         self.functions: tuple[FunctionDescription, ...] = ()
+        self.reloads = False
+        """Whether it gives its state to the version after it."""
         self.fingerprint = fingerprint(manifest)
         self.error: PluginLoadError | None = None
         self.stop_failures: tuple[str, ...] = ()
@@ -68,10 +79,11 @@ class LoadedPlugin:
         """Go to the next state. Raises IllegalTransitionError."""
         self.state = next_state(self.state, event)
 
-    def begin(self) -> None:
-        """Start the interpreters' threads, which load the plugin; does not wait."""
+    def begin(self, in_place_of: "LoadedPlugin | None" = None) -> None:
+        """Let its interpreters load the plugin, with the state of another version if that gives it; does not wait."""
         self.send(Event.LOAD)
-        boot = boot_configuration(self.manifest)
+        takes_over = in_place_of is not None and in_place_of.state is State.RUNNING and in_place_of.reloads
+        boot = boot_configuration(self.manifest, takes_over=takes_over)
         self._interpreters = tuple(self._start_interpreter(boot) for _ in range(self.manifest.interpreters))
 
     def finish(self) -> None:
@@ -193,6 +205,8 @@ class LoadedPlugin:
     def _publish(self, *, counts_on: bool = False) -> None:
         deadline = self.manifest.limits.deadline
         functions = tuple((function.name, function.direct, deadline) for function in self.functions)
+        if self.reloads:
+            functions += ((ON_RELOAD, False, deadline),)
         self._router.publish(self.manifest.name, self._interpreters, functions, counts_on)
 
     def _close(self) -> None:
@@ -224,6 +238,7 @@ class LoadedPlugin:
             case "OK":
                 self.doc = detail["doc"]
                 self.functions = tuple(read_function(item) for item in detail["functions"])
+                self.reloads = detail["reloads"]
                 return None
             case "TIMEOUT":
                 return PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)")

@@ -70,8 +70,21 @@ else:
 
 
 def on_start[F: "Callable[..., Any]"](function: F) -> F:
-    """Run this function once, after the plugin is imported and before its first call."""
+    """Run this function once, after the plugin is imported and before its first call.
+
+    One that takes an argument is given what the ``on_reload`` of the version before returned, None without one.
+    """
     _mark(function, "on_start", True)
+    return function
+
+
+def on_reload[F: "Callable[..., Any]"](function: F) -> F:
+    """Run this function when a new version takes over, while this one still serves; its result goes to ``on_start``.
+
+    The result crosses as those of calls do. With several interpreters each new one asks one of the old. Where it
+    raises, the new version does not start, and the old one serves on.
+    """
+    _mark(function, "on_reload", True)
     return function
 
 
