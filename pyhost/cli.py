@@ -89,10 +89,12 @@ def _failures() -> Iterator[None]:
 @click.option("--grace", metavar="SECONDS", help="Time for running calls when the server stops.")
 @click.option("--max-body", metavar="SIZE", help="Largest body of a request, such as 16MiB.")
 @click.option("--warm", metavar="N", help="Interpreters that are kept ready for plugins; 1 if not given.")
+@click.option("--max-lost", metavar="N", help="Lost interpreters after which the server replaces itself; 4.")
+@click.option("--watch", is_flag=True, default=None, help="Reload plugins when their code changes.")
 @click.option("--preload", metavar="MODULE,...", help="What these have imported of the standard library.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.pass_context
-def command(context: click.Context, /, config: Path | None, **overrides: str | None) -> int | None:
+def command(context: click.Context, /, config: Path | None, **overrides: str | bool | None) -> int | None:
     """Run Python plugins side by side, each in an interpreter of its own.
 
     With --plugins or --config, or where there is a pyhost.toml, pyhost serves the plugins over HTTP and a Unix socket
@@ -113,7 +115,7 @@ def command(context: click.Context, /, config: Path | None, **overrides: str | N
     return _serve(context.obj, given)
 
 
-def _serve(invocation: Invocation, overrides: Mapping[str, str]) -> int:
+def _serve(invocation: Invocation, overrides: Mapping[str, object]) -> int:
     from pyhost import _core, launcher
     from pyhost.config import load_options
 
@@ -124,7 +126,7 @@ def _serve(invocation: Invocation, overrides: Mapping[str, str]) -> int:
         from pyhost import listeners, server
 
         try:
-            return server.run(options)
+            return server.run(options, functools.partial(launcher.exec_host, invocation.arguments))
         except listeners.ListenError as error:
             raise _Failure(str(error), ExitCode.CANNOT_LISTEN) from error
 

@@ -110,6 +110,8 @@ _PRELOAD = Meta(
     description='names of modules of the standard library, such as ["asyncio", "json"] or "asyncio,json"',
     extra={"parse": _parse_names},
 )
+_MAX_LOST = Meta(ge=0, le=1000, description="a whole number from 0 to 1000", extra={"parse": _parse_number})
+_WATCH = Meta(description="true or false")
 _LOG_LEVEL = Meta(description='"debug", "info", "warning" or "error"')
 
 
@@ -133,6 +135,10 @@ class Options:
     """Interpreters that are kept ready for plugins to come."""
     preload: Annotated[tuple[str, ...], _PRELOAD] = ()
     """Modules of the standard library that these have imported."""
+    max_lost: Annotated[int, _MAX_LOST] = 4
+    """Interpreters that may be lost, their threads stuck for good, before the server replaces itself."""
+    watch: Annotated[bool, _WATCH] = False
+    """Whether plugins are reloaded when their code changes."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOG_LEVEL] = "info"
 
     def check(self) -> None:

@@ -16,7 +16,7 @@ from pyhost import _core
 from pyhost.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
 PYTHON_VARIABLE = "PYHOST_PYTHON"
@@ -30,13 +30,15 @@ def main() -> None:
     cli.main()
 
 
-def exec_host(argv: Sequence[str]) -> NoReturn:
+def exec_host(argv: Sequence[str], settings: Mapping[str, str] | None = None) -> NoReturn:
     """Replace this process by the executable, run with ``argv`` (without a program name).
+
+    ``settings`` are added to its environment.
 
     Raises ConfigurationError when the executable is missing or cannot be run.
     """
     executable = find_executable(Path(_core.__file__))
-    environment = {**os.environ, PYTHON_VARIABLE: python_path(sys.executable)}
+    environment = {**os.environ, **(settings or {}), PYTHON_VARIABLE: python_path(sys.executable)}
     # What is buffered here is lost when the program is replaced.
     sys.stdout.flush()
     sys.stderr.flush()

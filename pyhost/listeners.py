@@ -2,6 +2,9 @@
 
 Which server a Unix socket belongs to is decided by a lock on the file beside it, ``PATH.lock``: the system drops it
 when the process ends, however it ends, so a socket without the lock is a dead server's and is replaced.
+
+A server that replaces itself by a new program hands its sockets on, lock and all, so that nobody is turned away: who
+connects meanwhile waits in their queues.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import fcntl
 import os
 import socket
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyhost.errors import ConfigurationError
@@ -20,7 +24,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+INHERITED_VARIABLE = "PYHOST_LISTENERS"
+"""Environment variable with the descriptors that are handed on: of TCP, of the Unix socket and of its lock."""
+
 _BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """A server's sockets, both listening."""
+
+    tcp: socket.socket
+    unix: socket.socket
+    lock: int
+    """The descriptor of the locked file."""
+
+    def hand_on(self) -> dict[str, str]:
+        """Let a program that replaces this one inherit them; return what its environment has to say."""
+        descriptors = (self.tcp.fileno(), self.unix.fileno(), self.lock)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        return {INHERITED_VARIABLE: ",".join(map(str, descriptors))}
+
+
+@contextlib.contextmanager
+def listen(host: str, port: int, path: Path) -> Iterator[Listeners]:
+    """Listen on TCP and on a Unix socket at ``path``, or go on with what the program before handed on.
+
+    Raises:
+        ListenError: one of them cannot be had.
+    """
+    inherited = os.environ.pop(INHERITED_VARIABLE, "")
+    with contextlib.ExitStack() as stack:
+        if inherited:
+            tcp, unix, lock = map(int, inherited.split(","))
+            for descriptor in (tcp, unix, lock):
+                os.set_inheritable(descriptor, False)
+            stack.callback(os.close, lock)
+            listeners = Listeners(
+                stack.enter_context(socket.socket(fileno=tcp)), stack.enter_context(socket.socket(fileno=unix)), lock
+            )
+            stack.callback(_remove_own_socket, path, path.lstat())
+        else:
+            tcp_socket = stack.enter_context(listen_tcp(host, port))
+            listeners = Listeners(tcp_socket, *stack.enter_context(listen_unix(path)))
+        yield listeners
 
 
 class ListenError(ConfigurationError):
@@ -64,8 +112,10 @@ def url(listener: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def listen_unix(path: Path) -> Iterator[socket.socket]:
+def listen_unix(path: Path) -> Iterator[tuple[socket.socket, int]]:
     """Listen on a Unix socket at ``path`` that only this user can open; remove the socket afterwards.
+
+    Yields the socket, and the descriptor of its lock.
 
     The lock file stays: whoever removed it could leave two servers with a lock each.
 
@@ -75,7 +125,8 @@ def listen_unix(path: Path) -> Iterator[socket.socket]:
     with contextlib.ExitStack() as stack:
         try:
             _make_folder(path.parent)
-            stack.callback(os.close, _take_lock(path))
+            lock = _take_lock(path)
+            stack.callback(os.close, lock)
             _remove_socket(path)
             listener = stack.enter_context(_bind(path))
             stack.callback(_remove_own_socket, path, path.lstat())
@@ -83,7 +134,7 @@ def listen_unix(path: Path) -> Iterator[socket.socket]:
             raise ListenError(
                 f"cannot make the socket {path}: {error.strerror or error}; give another path with --socket"
             ) from error
-        yield listener
+        yield listener, lock
 
 
 def _make_folder(folder: Path) -> None:

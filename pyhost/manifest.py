@@ -234,6 +234,13 @@ def fingerprint(manifest: Manifest) -> str:
     return digest.hexdigest()
 
 
+def is_code(file: Path, folder: Path) -> bool:
+    """Whether a file of a folder of plugins counts for the fingerprints of one."""
+    *folders, name = file.relative_to(folder).parts
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in folders)
+    return not hidden and not name.startswith(".") and not _is_written(name)
+
+
 def forget_bytecode(manifest: Manifest) -> None:
     """Remove the plugin's cached bytecode, so that its next import reads the source.
 

@@ -2,7 +2,8 @@
 
 SIGTERM and SIGINT drain: nothing new is accepted, running calls get the grace time, then the host closes and gives the
 rest up. A second signal ends the wait; a third ends the process at once. SIGHUP reads the plugins' folder again.
-Everything runs in one asyncio loop of the main interpreter; what blocks in the host runs in a thread.
+Everything runs in one asyncio loop of the main interpreter; what blocks in the host runs in a thread. When more than
+``max_lost`` interpreters are lost, it drains as well, and a new process takes its sockets over.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from pyhost import listeners
+from pyhost import _core, listeners
 from pyhost.errors import PyhostError
 from pyhost.exit_codes import ExitCode
 from pyhost.gateway import Gateway
@@ -24,21 +25,27 @@ from pyhost.host import Host
 from pyhost.monitor import Monitor
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from typing import NoReturn
 
     from starlette.types import ASGIApp
 
     from pyhost.config import Options
+    from pyhost.listeners import Listeners
     from pyhost.status import PluginStatus
 
 _logger = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.5
+"""Time between two looks at how many interpreters are lost."""
 _FLUSH_SECONDS = 2.0
 """How long the answers about calls that were given up may take to be sent."""
 
 
-def run(options: Options) -> ExitCode:
+def run(options: Options, start_again: Callable[[Mapping[str, str]], NoReturn]) -> ExitCode:
     """Serve until a signal says to stop.
+
+    ``start_again`` replaces the program by a new one, whose environment gets these settings: for when too many
+    interpreters are lost.
 
     Raises:
         ConfigurationError: the options do not go together, or the token or the plugins' folder cannot be read.
@@ -48,8 +55,12 @@ def run(options: Options) -> ExitCode:
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if options.log_level != "debug":
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    with listeners.listen_tcp(*options.listen) as tcp, listeners.listen_unix(options.socket) as unix:
-        return asyncio.run(_Server(options, tcp, unix).serve())
+    with listeners.listen(*options.listen, options.socket) as sockets:
+        server = _Server(options, sockets)
+        code = asyncio.run(server.serve())
+        if server.has_lost_too_many and code == ExitCode.OK:
+            start_again(sockets.hand_on())
+        return code
 
 
 class _HttpServer(uvicorn.Server):
@@ -77,10 +88,11 @@ class _HttpServer(uvicorn.Server):
 
 
 class _Server:
-    def __init__(self, options: Options, tcp: socket.socket, unix: socket.socket) -> None:
+    def __init__(self, options: Options, sockets: Listeners) -> None:
+        self.has_lost_too_many = False
+        """Why it stopped: a new process is to take its place."""
         self._options = options
-        self._tcp = tcp
-        self._unix = unix
+        self._sockets = sockets
         self._host = Host(options.plugins, warm=options.warm, preload=options.preload)
         self._monitor = Monitor(self._host)
         self._gateway = Gateway(self._host, options, self._monitor)
@@ -88,7 +100,7 @@ class _Server:
         self._cut_short = asyncio.Event()
         self._exit_code = ExitCode.OK
         self._serving = False
-        self._rescans: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> ExitCode:
         """Start the plugins, serve, and drain; return how the server ended."""
@@ -96,6 +108,9 @@ class _Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        if self._options.watch:
+            self._start(self._watch())
+            await asyncio.sleep(0)  # it watches now: what changes from here on is seen
         await asyncio.to_thread(self._host.start)
         if not self._stop.is_set():
             with self._monitor:
@@ -116,9 +131,12 @@ class _Server:
 
     def _on_hangup(self) -> None:
         if self._serving:
-            task = asyncio.get_running_loop().create_task(self._rescan())
-            self._rescans.add(task)
-            task.add_done_callback(self._rescans.discard)
+            self._start(self._rescan())
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _rescan(self) -> None:
         try:
@@ -126,16 +144,48 @@ class _Server:
         except PyhostError as error:
             _logger.error("rescan failed: %s", error)  # noqa: TRY400 - the message is for the user, not a traceback
 
+    async def _watch(self) -> None:
+        """Read the plugins again whenever their code changes."""
+        from pyhost import watch
+
+        try:
+            async for changed in watch.changes(self._options.plugins):
+                _logger.info("changed: %s", ", ".join(sorted(path.name for path in changed)))
+                await self._rescan()
+        except Exception:
+            _logger.exception("the plugins' folder is watched no more; changes need a reload")
+
+    def _count_lost(self) -> None:
+        """Stop, to be replaced by a new process, when too many interpreters are lost; look again later otherwise."""
+        if self._stop.is_set():
+            return
+        if _core.lost_count() <= self._options.max_lost:
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._count_lost)
+            return
+        _logger.warning(
+            "%d interpreters are lost, with threads that do not come back (max_lost is %d): a new process takes over",
+            _core.lost_count(),
+            self._options.max_lost,
+        )
+        self.has_lost_too_many = True
+        self._stop.set()
+
     async def _serve_http(self) -> None:
         """Serve until told to stop, then drain."""
         access_log = self._options.log_level == "debug"
         tcp = _HttpServer(self._gateway.application(trusted=False), access_log=access_log)
         unix = _HttpServer(self._gateway.application(trusted=True), access_log=access_log)
-        serving = asyncio.gather(tcp.serve(sockets=[self._tcp]), unix.serve(sockets=[self._unix]))
+        # uvicorn closes what it is given; a process that takes over needs them open all the time.
+        serving = asyncio.gather(
+            tcp.serve(sockets=[self._sockets.tcp.dup()]), unix.serve(sockets=[self._sockets.unix.dup()])
+        )
         self._announce()
         self._serving = True
+        self._count_lost()
         await _first(serving, self._stop)
         self._serving = False
+        for task in self._tasks:
+            task.cancel()
         self._gateway.draining = True
         tcp.should_exit = unix.should_exit = True
         try:
@@ -150,7 +200,7 @@ class _Server:
 
     def _announce(self) -> None:
         lines = [_describe(status) for status in self._host.plugins()]
-        lines.append(f"pyhost listens on {listeners.url(self._tcp)}")
+        lines.append(f"pyhost listens on {listeners.url(self._sockets.tcp)}")
         lines.append(f"pyhost listens on unix socket {self._options.socket}")
         # One write: whoever reads only the first line may have gone before a second.
         print("\n".join(lines), flush=True)

@@ -50,6 +50,8 @@ def test_the_defaults(current_folder):
         max_body=16 * 1024 * 1024,
         warm=1,
         preload=(),
+        max_lost=4,
+        watch=False,
         log_level="info",
     )
 
@@ -70,6 +72,8 @@ def test_every_key_of_the_file(current_folder):
         max_body = "64KiB"
         warm = 3
         preload = ["asyncio", "json.decoder"]
+        max_lost = 0
+        watch = true
         log_level = "debug"
         """,
         "etc/pyhost.toml",
@@ -83,6 +87,8 @@ def test_every_key_of_the_file(current_folder):
         max_body=65536,
         warm=3,
         preload=("asyncio", "json.decoder"),
+        max_lost=0,
+        watch=True,
         log_level="debug",
     )
 
@@ -127,7 +133,7 @@ def test_overrides_can_be_values(current_folder):
             (
                 "server.token-file is not known; did you mean server.token_file? allowed: server.plugins, "
                 "server.listen, server.socket, server.token_file, server.grace, server.max_body, server.warm, "
-                "server.preload, server.log_level"
+                "server.preload, server.max_lost, server.watch, server.log_level"
             ),
         ),
         ("[server]\nplugins = 1", "server.plugins is 1; allowed: a path"),
@@ -146,6 +152,8 @@ def test_overrides_can_be_values(current_folder):
         ("[server]\nwarm = 1.5", f"server.warm is 1.5; allowed: {WARM}"),
         ("[server]\npreload = 1", f"server.preload is 1; allowed: {PRELOAD}"),
         ('[server]\npreload = ["json", 1]', f"server.preload is ['json', 1]; allowed: {PRELOAD}"),
+        ("[server]\nmax_lost = 1001", "server.max_lost is 1001; allowed: a whole number from 0 to 1000"),
+        ('[server]\nwatch = "yes"', "server.watch is 'yes'; allowed: true or false"),
         ('[server]\npreload = ["requests"]', f"server.preload is ['requests']; allowed: {PRELOAD}"),
         ('[server]\nlog_level = "INFO"', f"server.log_level is 'INFO'; allowed: {LEVEL}"),
     ],
@@ -175,7 +183,7 @@ def test_a_file_that_is_not_there():
             {"log": "info"},
             (
                 "--log is not known; allowed: --plugins, --listen, --socket, --token-file, --grace, --max-body, "
-                "--warm, --preload, --log-level"
+                "--warm, --preload, --max-lost, --watch, --log-level"
             ),
         ),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyhost.listeners import ListenError, listen_tcp, listen_unix, url
+from pyhost.listeners import INHERITED_VARIABLE, ListenError, listen, listen_tcp, listen_unix, url
 
 
 def test_port_0_takes_a_free_port_that_accepts():
@@ -52,7 +52,7 @@ def test_an_address_of_another_machine_cannot_be_had():
 
 def test_the_socket_and_the_folder_made_for_it_are_the_owners_alone(tmp_path):
     path = tmp_path / "run" / "pyhost.sock"
-    with listen_unix(path) as listener, socket.socket(socket.AF_UNIX) as client:
+    with listen_unix(path) as (listener, _), socket.socket(socket.AF_UNIX) as client:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         client.connect(os.fspath(path))
@@ -141,3 +141,24 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
     with pytest.raises(ListenError, match="Too many levels of symbolic links"), listen_unix(tmp_path / "pyhost.sock"):
         pass
     assert target.read_text() == "precious"
+
+
+def test_sockets_are_handed_on_with_their_lock(tmp_path, monkeypatch):
+    path = tmp_path / "pyhost.sock"
+    with listen("127.0.0.1", 0, path) as first:
+        settings = first.hand_on()
+        assert [os.get_inheritable(fd) for fd in (first.tcp.fileno(), first.unix.fileno(), first.lock)] == [True] * 3
+        copies = [os.dup(int(number)) for number in settings[INHERITED_VARIABLE].split(",")]
+        monkeypatch.setenv(INHERITED_VARIABLE, ",".join(map(str, copies)))
+        address = first.tcp.getsockname()
+    # As after an exec: the first server's own descriptors and its socket's file are gone with the context above.
+    with socket.socket(socket.AF_UNIX) as made_anew:
+        made_anew.bind(os.fspath(path))
+        with listen("127.0.0.1", 1, path) as second:
+            assert INHERITED_VARIABLE not in os.environ
+            assert not os.get_inheritable(second.lock)
+            with socket.create_connection(address):
+                second.tcp.accept()[0].close()
+            with pytest.raises(ListenError, match="is taken by another pyhost server"), listen_unix(path):
+                pass
+    assert not path.exists()

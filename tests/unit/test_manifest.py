@@ -534,3 +534,23 @@ def test_any_bytes_are_a_manifest_or_a_manifest_error(junk_folder, content):
     path = junk_folder / "plugin.toml"
     path.write_bytes(content)
     check_load(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("shop/shop.py", True),
+        ("shop/plugin.toml", True),
+        ("shop/data.json", True),
+        ("single.py", True),
+        ("shop/data.db", False),
+        ("shop/.shop.py.swp", False),
+        (".git/index", False),
+        ("shop/.venv/lib/x.py", False),
+        ("shop/__pycache__/shop.py", False),
+        ("shop/out.log", False),
+        ("shop/log.py", True),
+    ],
+)
+def test_which_files_are_code(path, counts):
+    assert manifest.is_code(Path("/plugins", path), Path("/plugins")) is counts
