@@ -228,6 +228,14 @@ static PyObject *core_lost_count(PyObject *module, PyObject *unused)
     return PyLong_FromUnsignedLong(pyh_interp_lost_count());
 }
 
+static PyObject *core_ends(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    pyh_interp_ends ends = pyh_interp_count_ends();
+    return Py_BuildValue("(KL)", (unsigned long long)ends.count, (long long)ends.left_bytes);
+}
+
 static PyObject *core_wait_news(PyObject *module, PyObject *arguments)
 {
     (void)module;
@@ -262,6 +270,8 @@ static PyMethodDef core_methods[] = {
     {"lost_count", core_lost_count, METH_NOARGS,
      "lost_count()\n--\n\nHow many interpreters have been set aside; while there are any, CPython cannot be "
      "finalized."},
+    {"ends", core_ends, METH_NOARGS,
+     "ends()\n--\n\n(how many interpreters have ended, the bytes that their accounts held even then)."},
     {"wait_news", core_wait_news, METH_VARARGS,
      "wait_news(seen, timeout=None, /)\n--\n\nWait until there are more news than seen, or so many seconds; how many "
      "there are: one for each interpreter that went past its hard memory limit, whose call ran past its grace time, or "

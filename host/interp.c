@@ -16,6 +16,8 @@ _Thread_local pyh_call *pyh_current_call;
 
 static _Atomic uint64_t last_id;
 static _Atomic uint32_t lost_count;
+static _Atomic uint64_t ended_count;
+static _Atomic int64_t left_bytes;
 
 pyh_interp *pyh_interp_new(pyh_router *router)
 {
@@ -239,9 +241,16 @@ void pyh_interp_set_aside(pyh_interp *interp)
 
 void pyh_interp_ended(pyh_interp *interp, pyh_interp_state state)
 {
+    atomic_fetch_add(&ended_count, 1);
+    atomic_fetch_add(&left_bytes, pyh_account_bytes(interp->account));
     if (atomic_exchange(&interp->state, state) == PYH_INTERP_LOST) {
         atomic_fetch_sub(&lost_count, 1); /* it came back after all */
     }
+}
+
+pyh_interp_ends pyh_interp_count_ends(void)
+{
+    return (pyh_interp_ends){.count = atomic_load(&ended_count), .left_bytes = atomic_load(&left_bytes)};
 }
 
 uint32_t pyh_interp_lost_count(void)

@@ -161,6 +161,15 @@ void pyh_interp_vacate(pyh_interp *interp);
 extern _Thread_local pyh_interp *pyh_current_interp;
 extern _Thread_local pyh_call *pyh_current_call;
 
+/* How many interpreters have ended in this process, and what their accounts held even then: memory that CPython or a
+ * library has leaked. */
+typedef struct pyh_interp_ends {
+    uint64_t count;
+    int64_t left_bytes;
+} pyh_interp_ends;
+
+pyh_interp_ends pyh_interp_count_ends(void);
+
 /* How many interpreters have been set aside in this process: while there are any, CPython cannot be finalized. */
 uint32_t pyh_interp_lost_count(void);
 

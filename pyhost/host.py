@@ -225,6 +225,11 @@ class Host:
         """
         return self.function(name).map(iterable, timeout)
 
+    @property
+    def warm_interpreters(self) -> int:
+        """How many interpreters are ready for a plugin now, of the ``warm`` that are to be."""
+        return self._pool.ready
+
     def plugin(self, name: str) -> PluginProxy:
         """The plugin with its functions as attributes. Raises PluginNotFoundError."""
         self.status(name)

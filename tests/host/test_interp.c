@@ -59,7 +59,11 @@ static void those_set_aside_are_counted_until_they_come_back(void)
     pyh_interp_set_aside(stopped);
     CHECK_EQUAL(stopped->state, PYH_INTERP_STOPPED);
     CHECK_EQUAL(pyh_interp_lost_count(), 1);
+    pyh_interp_ends before = pyh_interp_count_ends();
+    lost->account->detached_bytes = 7;
     pyh_interp_ended(lost, PYH_INTERP_FAILED);
+    CHECK_EQUAL(pyh_interp_count_ends().count, before.count + 1);
+    CHECK_EQUAL(pyh_interp_count_ends().left_bytes, before.left_bytes + 7);
     CHECK_EQUAL(lost->state, PYH_INTERP_FAILED);
     CHECK_EQUAL(pyh_interp_lost_count(), 0);
     pyh_interp_unref(lost);
