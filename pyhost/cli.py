@@ -20,6 +20,7 @@ import click
 from pyhost import terminal
 from pyhost.errors import ArgumentsError, ConfigurationError
 from pyhost.exit_codes import ExitCode
+from pyhost.quantities import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -244,7 +245,7 @@ def _change(client: Client, action: str, names: tuple[str, ...], *, as_json: boo
         done.append(answer)
         if not as_json:
             plugin = answer["plugin"]
-            took = terminal.format_seconds(answer["seconds"])
+            took = format_seconds(answer["seconds"])
             click.echo(f"{plugin['name']} {plugin['version']} is {plugin['state']} after {took}")
     if as_json:
         terminal.print_json({"done": done})

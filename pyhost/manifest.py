@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib.util import cache_from_source
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -75,6 +75,14 @@ _DurationLimit = Annotated[
     ),
 ]
 
+_MemoryLimit = Annotated[
+    int | None,
+    Meta(
+        description='a size from 1MiB to 1048576GiB, such as "64MiB" or a number of bytes',
+        extra={"parse": _parse_memory},
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -88,14 +96,28 @@ class Limits:
     """Calls that may wait for one interpreter; the next one is refused."""
     start: _DurationLimit = 30.0
     """Time to import the module and run its ``on_start``."""
-    memory: Annotated[
-        int | None,
-        Meta(
-            description='a size from 1MiB to 1048576GiB, such as "64MiB" or a number of bytes',
-            extra={"parse": _parse_memory},
-        ),
-    ] = None
+    memory: _MemoryLimit = None
     """Bytes that each interpreter may hold; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """``[restart]``: what is done about a plugin that fails, and when its interpreters are recycled."""
+
+    policy: Annotated[
+        Literal["always", "on-failure", "never"], Meta(description='"always", "on-failure" or "never"')
+    ] = "on-failure"
+    """Whether it is restarted: always, also after ``sys.exit(0)``; when it fails; or never."""
+    intensity: Annotated[int, Meta(ge=0, le=1000, description="a whole number from 0 to 1000")] = 5
+    """Restarts within ``period``; the next failure makes the plugin fatal."""
+    period: _DurationLimit = 60.0
+    """In seconds."""
+    max_calls: Annotated[
+        Annotated[int, Meta(ge=1, le=1 << 53)] | None, Meta(description="a whole number from 1 to 9007199254740992")
+    ] = None
+    """Calls after which an interpreter is recycled; None: never for that."""
+    max_memory_growth: _MemoryLimit = None
+    """Bytes that an interpreter may grow by since it was ready before it is recycled; None: never for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +139,7 @@ class _PluginTable:
 class _Document:
     plugin: _PluginTable
     limits: Limits = field(default_factory=Limits)
+    restart: Restart = field(default_factory=Restart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +158,7 @@ class Manifest:
     source: Path
     """The plugin.toml or the .py file."""
     limits: Limits
+    restart: Restart = field(default_factory=Restart)
 
 
 def load(path: Path) -> Manifest:
@@ -310,6 +334,7 @@ def _load_document(path: Path) -> Manifest:
         file=None,
         source=path.absolute(),
         limits=document.limits,
+        restart=document.restart,
     )
 
 

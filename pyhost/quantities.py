@@ -64,3 +64,14 @@ def format_size(size: int) -> str:
     value = size / scale
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:.{digits}f} {unit}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time with three digits and the unit that fits: ``"850 µs"``, ``"12.3 ms"``, ``"2.00 s"``."""
+    value, unit = seconds, "s"
+    if seconds < 999.5e-6:
+        value, unit = seconds * 1e6, "µs"
+    elif seconds < 999.5e-3:
+        value, unit = seconds * 1e3, "ms"
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"

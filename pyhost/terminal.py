@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyhost.history import NEAR
-from pyhost.quantities import format_size
+from pyhost.quantities import format_seconds, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,14 +104,3 @@ def format_share(part: int, whole: int | None) -> str:
     first, last = format_size(part), format_size(whole)
     number, unit = first.split(" ")
     return f"{number if last.endswith(' ' + unit) else first} / {last}"
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a time with three digits and the unit that fits: ``"850 µs"``, ``"12.3 ms"``, ``"2.00 s"``."""
-    value, unit = seconds, "s"
-    if seconds < 999.5e-6:
-        value, unit = seconds * 1e6, "µs"
-    elif seconds < 999.5e-3:
-        value, unit = seconds * 1e3, "ms"
-    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{digits}f} {unit}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyhost import manifest
 from pyhost.errors import ConfigurationError, ManifestError
-from pyhost.manifest import Limits, Manifest
+from pyhost.manifest import Limits, Manifest, Restart
 
 DURATION = 'a duration of more than 0 and at most 8760h, such as "250ms", "2s", "1m" or a number of seconds'
 MEMORY = 'a size from 1MiB to 1048576GiB, such as "64MiB" or a number of bytes'
@@ -59,6 +59,12 @@ def test_a_full_manifest(plugins):
         inbox = 16
         start = 2
         memory = "512MiB"
+        [restart]
+        policy = "always"
+        intensity = 3
+        period = "10s"
+        max_calls = 1000
+        max_memory_growth = "8MiB"
         """,
     )
     assert manifest.load(path) == Manifest(
@@ -70,6 +76,7 @@ def test_a_full_manifest(plugins):
         file=None,
         source=Path.cwd() / "plugins/wordcount/plugin.toml",
         limits=Limits(deadline=0.25, inbox=16, start=2.0, memory=512 << 20),
+        restart=Restart("always", intensity=3, period=10.0, max_calls=1000, max_memory_growth=8 << 20),
     )
 
 
@@ -77,6 +84,7 @@ def test_the_defaults(plugins):
     loaded = manifest.load(write_plugin(plugins, "word-count"))
     assert (loaded.version, loaded.module, loaded.interpreters) == ("0", "word_count", 1)
     assert loaded.limits == Limits(deadline=30.0, inbox=1024, start=30.0, memory=None)
+    assert loaded.restart == Restart("on-failure", intensity=5, period=60.0, max_calls=None, max_memory_growth=None)
 
 
 def test_the_example_in_the_reference(plugins):
@@ -85,6 +93,9 @@ def test_the_example_in_the_reference(plugins):
     loaded = manifest.load(write_plugin(plugins, "wordcount", example))
     assert (loaded.name, loaded.version, loaded.module, loaded.interpreters) == ("wordcount", "1.2.0", "wordcount", 2)
     assert loaded.limits == Limits(deadline=2.0, inbox=256, start=10.0, memory=64 << 20)
+    assert loaded.restart == Restart(
+        "on-failure", intensity=5, period=60.0, max_calls=100_000, max_memory_growth=32 << 20
+    )
 
 
 def test_the_folder_names_its_plugin_toml(plugins):
@@ -184,7 +195,7 @@ def test_manifests_do_not_change(plugins):
         ),
         (
             '[plugin]\nname = "x"\n[limit]\ninbox = 1',
-            "limit is not known; did you mean limits? allowed: plugin, limits",
+            "limit is not known; did you mean limits? allowed: plugin, limits, restart",
         ),
         ('[plugin]\nname = "x"\n[limits]\ndeadline = 0', f"limits.deadline is 0; allowed: {DURATION}"),
         ('[plugin]\nname = "x"\n[limits]\ndeadline = "0s"', f"limits.deadline is '0s'; allowed: {DURATION}"),
@@ -206,6 +217,27 @@ def test_manifests_do_not_change(plugins):
         (
             '[plugin]\nname = "x"\n[limits]\ninbox = "many"',
             "limits.inbox is 'many'; allowed: a whole number from 1 to 1000000",
+        ),
+        (
+            '[plugin]\nname = "x"\n[restart]\npolicy = "sometimes"',
+            'restart.policy is \'sometimes\'; allowed: "always", "on-failure" or "never"',
+        ),
+        (
+            '[plugin]\nname = "x"\n[restart]\nintensity = -1',
+            "restart.intensity is -1; allowed: a whole number from 0 to 1000",
+        ),
+        ('[plugin]\nname = "x"\n[restart]\nperiod = 0', f"restart.period is 0; allowed: {DURATION}"),
+        (
+            '[plugin]\nname = "x"\n[restart]\nmax_calls = 0',
+            "restart.max_calls is 0; allowed: a whole number from 1 to 9007199254740992",
+        ),
+        (
+            '[plugin]\nname = "x"\n[restart]\nmax_calls = "many"',
+            "restart.max_calls is 'many'; allowed: a whole number from 1 to 9007199254740992",
+        ),
+        (
+            '[plugin]\nname = "x"\n[restart]\nmax_memory_growth = "1KiB"',
+            f"restart.max_memory_growth is '1KiB'; allowed: {MEMORY}",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyhost.quantities import format_size, parse_duration, parse_size
+from pyhost.quantities import format_seconds, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -123,3 +123,22 @@ def test_any_text_is_a_finite_number_or_a_value_error(text):
             continue
         assert value >= 0
         assert math.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0.00 µs"),
+        (1.234e-6, "1.23 µs"),
+        (99.94e-6, "99.9 µs"),
+        (850e-6, "850 µs"),
+        (999.6e-6, "1.00 ms"),
+        (12.34e-3, "12.3 ms"),
+        (0.9996, "1.00 s"),
+        (2.0, "2.00 s"),
+        (75.0, "75.0 s"),
+        (1234.0, "1234 s"),
+    ],
+)
+def test_a_time_has_three_digits_and_a_unit(seconds, text):
+    assert format_seconds(seconds) == text

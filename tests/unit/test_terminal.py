@@ -42,25 +42,6 @@ BROKEN = PLUGIN | {
 }
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0, "0.00 µs"),
-        (1.234e-6, "1.23 µs"),
-        (99.94e-6, "99.9 µs"),
-        (850e-6, "850 µs"),
-        (999.6e-6, "1.00 ms"),
-        (12.34e-3, "12.3 ms"),
-        (0.9996, "1.00 s"),
-        (2.0, "2.00 s"),
-        (75.0, "75.0 s"),
-        (1234.0, "1234 s"),
-    ],
-)
-def test_a_time_has_three_digits_and_a_unit(seconds, text):
-    assert terminal.format_seconds(seconds) == text
-
-
 def test_the_table_has_a_line_per_plugin_and_the_reasons_below(capsys):
     terminal.print_plugins([PLUGIN, BROKEN])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
