@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import math
 import os
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +21,10 @@ from pyhost.caretaker import Caretaker
 from pyhost.errors import ConfigurationError, ManifestError, PluginLoadError, PluginNotFoundError
 from pyhost.event_loop import call_on_loop
 from pyhost.futures import FutureDispatcher
-from pyhost.latency import summarize
-from pyhost.lifecycle import State
-from pyhost.loader import LoadedPlugin
 from pyhost.manifest import Manifest
 from pyhost.pool import WarmPool
-from pyhost.status import FunctionDescription, FunctionStatus, PluginStatus
+from pyhost.status import FunctionDescription, PluginStatus
+from pyhost.supervised import Supervised
 
 _logger = logging.getLogger(__name__)
 
@@ -89,8 +89,7 @@ class Host:
         self._warm = warm
         self._preload = tuple(preload)
         self._pool = WarmPool(self._router, warm, self._preload)
-        self._plugins: dict[str, LoadedPlugin] = {}
-        self._bad_manifests: dict[str, tuple[Path, ManifestError]] = {}
+        self._plugins: dict[str, Supervised] = {}
         self._functions: dict[str, _core.Function] = {}
         self._futures = FutureDispatcher()
         self._lock = threading.Lock()
@@ -106,19 +105,30 @@ class Host:
         self.close()
 
     def start(self) -> None:
-        """Load every plugin of the folder and wait until each runs or has failed."""
+        """Load every plugin of the folder, and wait until each runs or did not start.
+
+        What did not start is tried again later, as its manifest says (``[restart]``).
+        """
         self.rescan()
 
     def close(self, grace: float = 5.0) -> None:
         """Stop taking calls, finish those under way, stop every plugin.
 
         ``grace``: seconds for calls under way; what has no answer then is given up (CallCancelledError). A plugin's
-        on_stop has a limit of its own after that, and an interpreter that does not end at all is set aside.
+        on_stop has a limit of its own after that, and an interpreter that does not end at all is set aside. What is
+        loaded, stopped or drained meanwhile is cut short.
         """
         deadline = time.monotonic() + grace
-        self._dismiss_caretaker()
-        with self._lock:
+        for plugin in list(self._plugins.values()):
+            plugin.hurry(deadline)
+        with self._lock, ExitStack() as turns:
+            if self._caretaker is not None:
+                self._caretaker.close()
+                self._caretaker = None
             plugins = list(self._plugins.values())
+            for plugin in plugins:
+                plugin.hurry(deadline)
+                turns.enter_context(plugin.turn)
             self._router.set_draining(True)
             try:
                 self._close(plugins, deadline)
@@ -132,62 +142,80 @@ class Host:
         """
         with self._lock:
             _open_hosts.add(self)
+            if self._caretaker is None:
+                self._caretaker = Caretaker(self._look)
             manifests, errors = manifest.load_all(self._folder) if self._folder is not None else ([], [])
-            found = {item.name for item in manifests}
-            broken = self._note_broken_manifests(errors)
-            gone = [name for name in self._plugins if name not in found | broken]
-            wanted = [item for item in manifests if self._is_news(item)]
-            before = {name for name, plugin in self._plugins.items() if plugin.state is State.RUNNING}
+            broken = self._note_broken_manifests({item.name for item in manifests}, errors)
+            found = {item.name: self._plugin_of(item) for item in manifests}
+            gone = [name for name in self._plugins if name not in found and name not in broken]
+            wanted = [item for item in manifests if found[item.name].is_news(item)]
+            before = {name for name, plugin in found.items() if plugin.is_serving}
             failed = self._load(wanted)
             self._remove(gone)
             changed = {item.name for item in wanted}
-            for name in found - changed:
-                self._plugins[name].error = None
+            for name in found.keys() - changed:
+                found[name].accept()
             return ScanReport(
                 loaded=tuple(sorted(changed - failed - before)),
                 replaced=tuple(sorted((changed - failed) & before)),
                 removed=tuple(sorted(gone)),
-                failed=tuple(sorted(failed | broken | set(self._bad_manifests))),
-                unchanged=tuple(sorted(found - changed)),
+                failed=tuple(sorted(failed | broken)),
+                unchanged=tuple(sorted(found.keys() - changed)),
             )
 
     def reload_plugin(self, name: str) -> PluginStatus:
         """Load the plugin anew from its folder, and let the new version take its place in one step.
 
-        The old version serves until the new one has passed its ``on_start``, and finishes the calls that it has. A
-        plugin that is stopped or has failed is started.
+        The old version serves until the new one has passed its ``on_start``; then it finishes the calls that it has,
+        and ends behind the new one. The next reload waits for that. A plugin that does not run is started.
 
         Raises:
             PluginNotFoundError: there is no such plugin.
             ManifestError, PluginLoadError: the new version does not load; the old one, if any, serves on.
         """
-        with self._lock:
-            self._load_one(name)
-        return self.status(name)
+        plugin = self._plugin(name)
+        with plugin.turn:
+            self._load_one(plugin)
+        return plugin.status()
 
     def start_plugin(self, name: str) -> PluginStatus:
-        """Load a plugin that is stopped or has failed; one that runs is left alone. Raises as ``reload_plugin``."""
-        with self._lock:
-            plugin = self._plugins.get(name)
-            if plugin is None or plugin.state is not State.RUNNING:
-                self._load_one(name)
-        return self.status(name)
+        """Load a plugin that does not run, now and not when its time has come; one that runs is left alone.
+
+        Raises as ``reload_plugin``.
+        """
+        plugin = self._plugin(name)
+        with plugin.turn:
+            if not plugin.is_serving:
+                self._load_one(plugin)
+        return plugin.status()
 
     def stop_plugin(self, name: str) -> PluginStatus:
         """Stop taking calls for the plugin, finish those that it has, run its ``on_stop``; until it is started again.
 
         What has no answer by the plugin's deadline is given up. Raises PluginNotFoundError.
         """
-        with self._lock:
-            self._stop_one(name)
-        return self.status(name)
+        plugin = self._plugin(name)
+        with plugin.turn:
+            plugin.stop(plugin.default_grace())
+        return plugin.status()
+
+    def drain_plugin(self, name: str, timeout: float | None = None) -> PluginStatus:
+        """As ``stop_plugin``, but wait for the calls as long as they take.
+
+        What has no answer after ``timeout`` seconds is given up; None: nothing is. Raises PluginNotFoundError.
+        """
+        plugin = self._plugin(name)
+        with plugin.turn:
+            plugin.stop(math.inf if timeout is None else timeout)
+        return plugin.status()
 
     def restart_plugin(self, name: str) -> PluginStatus:
         """Stop it, then load it anew: for one that cannot run twice at once. Raises as ``reload_plugin``."""
-        with self._lock:
-            self._stop_one(name)
-            self._load_one(name)
-        return self.status(name)
+        plugin = self._plugin(name)
+        with plugin.turn:
+            plugin.stop(plugin.default_grace())
+            self._load_one(plugin)
+        return plugin.status()
 
     def function(self, name: str) -> _core.Function:
         """A handle for ``"plugin.function"``: call it like the function. It follows the plugin through reloads."""
@@ -237,207 +265,117 @@ class Host:
 
     def plugins(self) -> list[PluginStatus]:
         """A snapshot of every plugin, by name."""
-        found = {name: self._status_of(plugin) for name, plugin in list(self._plugins.items())}
-        bad = {name: _status_of_bad(name, path, error) for name, (path, error) in list(self._bad_manifests.items())}
-        return [status for _, status in sorted((bad | found).items())]
+        return [plugin.status() for _, plugin in sorted(self._plugins.items())]
 
     def status(self, name: str) -> PluginStatus:
         """A snapshot of one plugin. Raises PluginNotFoundError."""
-        plugin = self._plugins.get(name)
-        if plugin is not None:
-            return self._status_of(plugin)
-        bad = self._bad_manifests.get(name)
-        if bad is None:
-            raise PluginNotFoundError(name, f"there is no plugin {name!r}")
-        return _status_of_bad(name, *bad)
+        return self._plugin(name).status()
 
-    def _close(self, plugins: Sequence[LoadedPlugin], deadline: float) -> None:
+    def describe(self, name: str) -> FunctionDescription | None:
+        """What ``"plugin.function"`` says of itself; None where there is none. Reads no counters: for every call."""
+        plugin, _, function = name.partition(".")
+        known = self._plugins.get(plugin)
+        functions = known.functions if known is not None else ()
+        return next((item for item in functions if item.name == function), None)
+
+    def _plugin(self, name: str) -> Supervised:
+        plugin = self._plugins.get(name)
+        if plugin is None:
+            raise PluginNotFoundError(name, f"there is no plugin {name!r}")
+        return plugin
+
+    def _plugin_of(self, item: Manifest) -> Supervised:
+        """The plugin that the manifest is of, which may be new."""
+        return self._plugins.setdefault(item.name, Supervised(item.name, item.source, self._router, self._pool))
+
+    def _close(self, plugins: Sequence[Supervised], deadline: float) -> None:
         # Plugins call each other, so each stays open until all have finished what they have.
         while not all(plugin.is_idle() for plugin in plugins) and time.monotonic() < deadline:
             time.sleep(0.002)
         for plugin in plugins:
-            self._router.publish(plugin.manifest.name, (), ())
             plugin.close()
-        self._wait_ended(plugins, max(deadline - time.monotonic(), 0.0))
+        for plugin in plugins:
+            plugin.wait_closed(deadline)
         self._pool.close()
         self._pool = WarmPool(self._router, self._warm, self._preload)
         self._futures.close()
         self._futures = FutureDispatcher()
         for plugin in plugins:
-            self._router.withdraw(plugin.manifest.name)
+            self._router.withdraw(plugin.name)
         self._plugins.clear()
-        self._bad_manifests.clear()
         _open_hosts.discard(self)
 
-    def _note_broken_manifests(self, errors: Iterable[tuple[str, Path, ManifestError]]) -> set[str]:
-        """Keep the errors to show; the names of running plugins whose manifest has become one of them."""
-        running = {plugin.manifest.source: plugin for plugin in self._plugins.values() if plugin.state is State.RUNNING}
-        self._bad_manifests = {}
+    def _note_broken_manifests(self, found: set[str], errors: Iterable[tuple[str, Path, ManifestError]]) -> set[str]:
+        """Tell the plugins, running and new ones, whose manifests are wrong; their names."""
+        by_source = {plugin.source: plugin for name, plugin in self._plugins.items() if name not in found}
         broken = set()
         for name, path, error in errors:
-            plugin = running.get(path.absolute())
-            if plugin is None:
-                self._bad_manifests[name] = (path, error)
-            else:
-                plugin.error = PluginLoadError(plugin.manifest.name, str(error))
-                broken.add(plugin.manifest.name)
+            plugin = by_source.get(path.absolute())
+            if plugin is None or not (plugin.is_serving or plugin.name == name):
+                self._remove([name] if name in self._plugins else [])
+                plugin = self._plugins[name] = Supervised(name, path, self._router, self._pool)
+            plugin.refuse(error)
+            broken.add(plugin.name)
         return broken
 
-    def describe(self, name: str) -> FunctionDescription | None:
-        """What ``"plugin.function"`` says of itself; None where there is none. Reads no counters: for every call."""
-        plugin, _, function = name.partition(".")
-        loaded = self._plugins.get(plugin)
-        functions = loaded.functions if loaded is not None else ()
-        return next((item for item in functions if item.name == function), None)
-
-    def _is_news(self, item: Manifest) -> bool:
-        plugin = self._plugins.get(item.name)
-        if plugin is not None and plugin.state is State.STOPPED:
-            return False  # by request: until it is started
-        return plugin is None or plugin.state is not State.RUNNING or plugin.fingerprint != manifest.fingerprint(item)
-
-    def _source_of(self, name: str) -> Path:
-        """The plugin.toml or .py file. Raises PluginNotFoundError."""
-        plugin = self._plugins.get(name)
-        if plugin is not None:
-            return plugin.manifest.source
-        if name not in self._bad_manifests:
-            raise PluginNotFoundError(name, f"there is no plugin {name!r}")
-        return self._bad_manifests[name][0]
-
-    def _load_one(self, name: str) -> None:
-        source = self._source_of(name)
-        item = manifest.load(source)
-        if name in self._plugins and item.name != name:
-            raise ManifestError(f"{source}: plugin.name is now {item.name!r}; rescan the folder to load it as that")
-        if item.name in self._plugins and item.name != name:
-            raise ManifestError(f"{source}: the name {item.name!r} is taken; give one of the two another name")
-        failed = self._load([item])
-        self._bad_manifests.pop(name, None)
-        error = self._plugins[item.name].error
-        if failed and error is not None:
-            raise error
-
-    def _stop_one(self, name: str) -> None:
-        self._source_of(name)  # raises where there is none
-        plugin = self._plugins.get(name)
-        if plugin is not None and plugin.state is State.RUNNING:
-            self._router.publish(name, (), ())
-            plugin.close()
-            self._wait_ended([plugin], plugin.manifest.limits.deadline)
+    def _load_one(self, plugin: Supervised) -> None:
+        try:
+            item = plugin.read()
+        except ManifestError as error:
+            plugin.refuse(error)
+            raise
+        self._warn_uncounted([item])
+        plugin.finish(plugin.begin(item))
 
     def _load(self, manifests: Sequence[Manifest]) -> set[str]:
         """Load them side by side; the names of those that failed."""
-        loading = [LoadedPlugin(item, self._router, self._pool) for item in manifests]
-        self._need_caretaker(manifests)
+        self._warn_uncounted(manifests)
         failed = set()
-        for plugin in loading:
-            if plugin.manifest.name in self._plugins:
-                manifest.forget_bytecode(plugin.manifest)
-            plugin.begin(in_place_of=self._plugins.get(plugin.manifest.name))
-        for plugin in loading:
-            name = plugin.manifest.name
-            old = self._plugins.get(name)
-            try:
-                plugin.finish()
-            except PluginLoadError:
-                failed.add(name)
-                if old is not None and old.state is State.RUNNING:
-                    old.error = plugin.error
-                    continue
-                self._router.publish(name, (), ())
-                self._plugins[name] = plugin
-                continue
-            plugin.publish(in_place_of=old)
-            self._plugins[name] = plugin
-            if old is not None:
-                self._wait_ended([old], old.manifest.limits.deadline)
-        self._pool.fill()
+        with ExitStack() as turns:
+            begun = []
+            for item in manifests:
+                plugin = self._plugins[item.name]
+                turns.enter_context(plugin.turn)
+                try:
+                    begun.append((plugin, plugin.begin(item)))
+                except (PluginLoadError, PluginNotFoundError):
+                    failed.add(plugin.name)
+            for plugin, version in begun:
+                try:
+                    plugin.finish(version)
+                except PluginLoadError:
+                    failed.add(plugin.name)
         return failed
 
-    def _need_caretaker(self, loaded: Iterable[Manifest]) -> None:
-        limited = [item.name for item in loaded if item.limits.memory is not None]
+    def _warn_uncounted(self, manifests: Iterable[Manifest]) -> None:
+        limited = [
+            item.name
+            for item in manifests
+            if item.limits.memory is not None or item.restart.max_memory_growth is not None
+        ]
         if limited and not _core.memory_counted:
             _logger.warning(
-                "limits.memory of %s is not kept: memory is not counted beside another allocator than CPython's own; "
-                "run without -X dev, PYTHONMALLOC and PYHOST_MEMORY_ACCOUNTS",
+                "limits.memory and restart.max_memory_growth of %s are not kept: memory is not counted beside another "
+                "allocator than CPython's own; run without -X dev, PYTHONMALLOC and PYHOST_MEMORY_ACCOUNTS",
                 ", ".join(limited),
             )
-        elif limited and self._caretaker is None:
-            self._caretaker = Caretaker(self._replace_condemned)
 
-    def _dismiss_caretaker(self) -> None:
-        with self._lock:
-            caretaker, self._caretaker = self._caretaker, None
-        if caretaker is not None:
-            caretaker.close()
-
-    def _replace_condemned(self) -> None:
-        """Put new interpreters in the place of condemned ones; threads see to it that the old ones end."""
-        for plugin in list(self._plugins.values()):
-            for condemned in plugin.condemned():
-                new = plugin.replace(condemned)
-                if new is not None:
-                    threading.Thread(target=_finish, args=(plugin, new, condemned, self._pool), daemon=True).start()
+    def _look(self) -> float | None:
+        """Let every plugin deal with what has happened; when the next one has to, if nothing does until then."""
+        now = time.monotonic()
+        times = [plugin.look(now) for plugin in list(self._plugins.values())]
+        return min((due for due in times if due is not None), default=None)
 
     def _remove(self, names: Iterable[str]) -> None:
         removed = [self._plugins.pop(name) for name in names]
-        for plugin in removed:
-            self._router.withdraw(plugin.manifest.name)
-            plugin.close()
-        self._wait_ended(removed, max((plugin.manifest.limits.deadline for plugin in removed), default=0.0))
-
-    def _wait_ended(self, plugins: Iterable[LoadedPlugin], grace: float) -> None:
-        deadline = time.monotonic() + grace
-        for plugin in plugins:
-            plugin.wait_ended(deadline)
-            for traceback_text in plugin.stop_failures:
-                print(f"pyhost: on_stop of plugin {plugin.manifest.name!r} failed:\n{traceback_text}", file=sys.stderr)
-
-    def _status_of(self, plugin: LoadedPlugin) -> PluginStatus:
-        item = plugin.manifest
-        counted = {statistics[0]: statistics for statistics in self._router.statistics(item.name)}
-        functions = []
-        for description in plugin.functions:
-            if description.name not in counted:
-                continue
-            _, calls, errors, timeouts, rejected, total, maximum, cpu, buckets = counted[description.name]
-            functions.append(
-                FunctionStatus(
-                    description=description,
-                    calls=calls,
-                    errors=errors,
-                    timeouts=timeouts,
-                    rejected=rejected,
-                    latency=summarize(buckets, total, maximum),
-                    cpu=cpu,
-                )
-            )
-        return PluginStatus(
-            name=item.name,
-            version=item.version,
-            state=plugin.state,
-            reason=plugin.error.reason if plugin.error is not None else "",
-            traceback_text=plugin.error.traceback_text if plugin.error is not None else "",
-            source=str(item.source),
-            doc=plugin.doc,
-            interpreters=plugin.interpreters(),
-            functions=tuple(functions),
-            cpu=plugin.cpu(),
-            replaced=plugin.replaced,
-        )
-
-
-def _finish(plugin: LoadedPlugin, new: _core.Interpreter, condemned: _core.Interpreter, pool: WarmPool) -> None:
-    plugin.finish_replacement(new)
-    pool.fill()
-    plugin.retire(condemned)
-
-
-def _status_of_bad(name: str, path: Path, error: ManifestError) -> PluginStatus:
-    return PluginStatus(
-        name=name, version="", state=State.FAILED, reason=str(error), traceback_text="", source=str(path), doc=""
-    )
+        with ExitStack() as turns:
+            for plugin in removed:
+                turns.enter_context(plugin.turn)
+                plugin.close()
+                self._router.withdraw(plugin.name)
+            now = time.monotonic()
+            for plugin in removed:
+                plugin.wait_closed(now + plugin.default_grace())
 
 
 EXIT_LOST = 70

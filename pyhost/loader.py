@@ -1,23 +1,43 @@
-"""From a manifest to interpreters that are ready, and back: one loaded plugin."""
+"""From a manifest to interpreters that are ready, and back: one version of a plugin."""
 
+from __future__ import annotations
+
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pyhost import _core
 from pyhost.bundle import code_of, standard_library_paths
 from pyhost.errors import PluginLoadError
 from pyhost.guest import ON_RELOAD
-from pyhost.lifecycle import Event, State, next_state
+from pyhost.lifecycle import InterpreterState
 from pyhost.manifest import Manifest, entry_file, fingerprint
-from pyhost.pool import WarmPool
 from pyhost.quantities import format_size
 from pyhost.signature import read_function
-from pyhost.status import FunctionDescription, InterpreterStatus, MemoryAccount
+from pyhost.supervisor import worn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pyhost import _core
+    from pyhost.pool import WarmPool
+    from pyhost.status import FunctionDescription
 
 STOP_LIMIT = 5.0
 """Seconds for a plugin's on_stop and for its own threads to end."""
+_SLICE = 0.1
+"""Seconds after which a wait looks whether it is to end sooner than it thought."""
+_ENDED = {InterpreterState.STOPPED, InterpreterState.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailure:
+    """Why an interpreter did not start."""
+
+    error: PluginLoadError
+    exited: bool = False
+    """The plugin left by ``sys.exit(0)``."""
 
 
 def boot_configuration(
@@ -41,179 +61,207 @@ def boot_configuration(
     }
 
 
-def _memory_of(interpreter: _core.Interpreter) -> MemoryAccount | None:
-    account = interpreter.memory
-    return MemoryAccount(*account) if account is not None else None
-
-
 def _left(deadline: float) -> float:
     return max(deadline - time.monotonic(), 0.001)
+
+
+def _without(items: tuple[_core.Interpreter, ...], *gone: _core.Interpreter) -> tuple[_core.Interpreter, ...]:
+    return tuple(item for item in items if item not in gone)
 
 
 class LoadedPlugin:
     """One version of a plugin and its interpreters.
 
-    One thread at a time loads, closes and waits; another may replace interpreters meanwhile.
+    Its plugin (``supervised.py``) lets one thread at a time change which interpreters serve; any thread may wait and
+    read meanwhile.
     """
 
     def __init__(self, manifest: Manifest, router: _core.Router, pool: WarmPool) -> None:
         self.manifest = manifest
-        self.state = State.DISCOVERED
         self.doc = ""
         self.functions: tuple[FunctionDescription, ...] = ()
         self.reloads = False
         """Whether it gives its state to the version after it."""
-        self.fingerprint = fingerprint(manifest)
-        self.error: PluginLoadError | None = None
-        self.stop_failures: tuple[str, ...] = ()
+        self.began = time.monotonic()
+        self.fingerprint = ""
+        self.ended = threading.Event()
+        """To be set when it has ended, or been set aside, and whatever has to be said of that was."""
         self._router = router
         self._pool = pool
-        self.replaced = 0
-        self._interpreters: tuple[_core.Interpreter, ...] = ()
-        # Held, and never for long, by whoever changes which interpreters serve.
-        self._changing = threading.Lock()
-        self._retiring: tuple[_core.Interpreter, ...] = ()
-        self._retired_cpu = 0.0
+        self._serving: tuple[_core.Interpreter, ...] = ()
+        self._coming: tuple[_core.Interpreter, ...] = ()
+        self._leaving: tuple[_core.Interpreter, ...] = ()
+        # What is coming to take the place of one that serves.
+        self._successors: dict[_core.Interpreter, _core.Interpreter] = {}
+        self._held_when_ready: dict[_core.Interpreter, int] = {}
+        self._told: set[int] = set()  # interpreters whose on_stop has been asked for its failure
+        self._ended_cpu = 0.0
+        self._until = math.inf
+        self._is_closed = False
 
-    def send(self, event: Event) -> None:
-        """Go to the next state. Raises IllegalTransitionError."""
-        self.state = next_state(self.state, event)
+    @property
+    def members(self) -> tuple[_core.Interpreter, ...]:
+        """The interpreters that serve, then those that will when they have started."""
+        return (*self._serving, *self._coming)
 
-    def begin(self, in_place_of: "LoadedPlugin | None" = None) -> None:
-        """Let its interpreters load the plugin, with the state of another version if that gives it; does not wait."""
-        self.send(Event.LOAD)
-        takes_over = in_place_of is not None and in_place_of.state is State.RUNNING and in_place_of.reloads
+    @property
+    def left(self) -> int:
+        """How many interpreters serve, or will; one that is about to replace another does not count twice."""
+        return len(self._serving) + len(self._coming) - len(self._successors)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it has fewer interpreters that serve than it should."""
+        return len(self._serving) < self.manifest.interpreters
+
+    def begin(self, *, takes_over: bool = False) -> None:
+        """Read the plugin's files, and start the interpreters, which import it; does not wait for them.
+
+        ``takes_over``: the version that serves now gives its state. Raises OSError where there are no more threads;
+        those that have begun are then to be ended all the same.
+        """
+        self.fingerprint = fingerprint(self.manifest)
         boot = boot_configuration(self.manifest, takes_over=takes_over)
-        self._interpreters = tuple(self._start_interpreter(boot) for _ in range(self.manifest.interpreters))
+        for _ in range(self.manifest.interpreters):
+            self._coming += (self._start_interpreter(boot),)
 
-    def finish(self) -> None:
-        """Wait until the plugin runs; on a failure of any interpreter end them all.
-
-        Raises PluginLoadError, which is kept as ``error``.
-        """
+    def wait_started(self) -> StartFailure | None:
+        """Wait until all interpreters are ready; the failure of the first that is not."""
         deadline = time.monotonic() + self.manifest.limits.start
-        failures = [error for item in self._interpreters if (error := self._failure_of(item, deadline)) is not None]
-        if failures:
-            self.error = failures[0]
-            self.send(Event.FAIL)
-            self.close()
-            self.wait_ended(time.monotonic())
-            raise self.error
-        self.send(Event.LOADED)
+        failures = [self._wait_ready(item, deadline) for item in self._coming]
+        return next((failure for failure in failures if failure is not None), None)
 
-    def publish(self, in_place_of: "LoadedPlugin | None" = None) -> None:
-        """Let calls reach it; another version, whose calls it takes over, is closed in the same step."""
-        if in_place_of is None:
-            self._publish()
-        else:
-            in_place_of.give_way(self._publish)
+    def wait_ready(self, interpreter: _core.Interpreter) -> StartFailure | None:
+        """Wait until an interpreter that was started later is ready."""
+        return self._wait_ready(interpreter, time.monotonic() + self.manifest.limits.start)
 
-    def give_way(self, publish: Callable[[], None]) -> None:
-        """Close it in one step with publishing another version."""
-        with self._changing:
-            publish()
-            self._close()
+    def take_over(self, old: LoadedPlugin | None) -> None:
+        """Let calls reach it; another version, whose calls it takes over, is closed right after that."""
+        self._serving, self._coming = self._coming, ()
+        for item in self._serving:
+            self._note_memory(item)
+        self.publish(counts_on=False)
+        if old is not None:
+            old.close()
 
-    def close(self) -> None:
-        """Stop taking calls; those that wait are still run. Does not wait."""
-        with self._changing:
-            self._close()
+    def publish(self, *, counts_on: bool = True) -> None:
+        """Let calls reach the interpreters that serve, or where none does, wait for those that are coming.
 
-    def condemned(self) -> list[_core.Interpreter]:
-        """Those of its interpreters that went past their hard memory limit."""
-        return [item for item in self._interpreters if item.condemned]
-
-    def replace(self, condemned: _core.Interpreter) -> _core.Interpreter | None:
-        """Put a new interpreter in the place of a condemned one, at once: calls wait in its inbox while it starts.
-
-        ``finish_replacement`` has to follow; None: the plugin is closed, and there is nothing to replace.
+        ``counts_on``: the functions keep their counts.
         """
-        boot = boot_configuration(self.manifest, (function.name for function in self.functions))
-        with self._changing:
-            if self.state is not State.RUNNING:
-                return None
-            new = self._start_interpreter(boot)
-            self._interpreters = tuple(new if item is condemned else item for item in self._interpreters)
-            self._retiring += (condemned,)
-            self.replaced += 1
-            self._publish(counts_on=True)
-        condemned.condemn()
-        return new
-
-    def finish_replacement(self, new: _core.Interpreter) -> None:
-        """Wait until the new interpreter runs.
-
-        Where it does not, its calls are given up, and the plugin goes on with its other interpreters; without any it
-        has failed. ``error`` says why.
-        """
-        error = self._failure_of(new, time.monotonic() + self.manifest.limits.start)
-        with self._changing:
-            if self.state is not State.RUNNING:
-                return
-            self.error = error
-            if error is not None:
-                self._interpreters = tuple(item for item in self._interpreters if item is not new)
-                self._publish(counts_on=True)
-                if not self._interpreters:
-                    self.send(Event.FAIL)
-        if error is not None:
-            new.abandon()
-            _end([new], time.monotonic())
-
-    def retire(self, condemned: _core.Interpreter) -> None:
-        """Wait for a replaced interpreter as long as a call may take; then interrupt it, or set it aside."""
-        _end([condemned], time.monotonic() + self.manifest.limits.deadline)
-        with self._changing:
-            self._retired_cpu += condemned.cpu
-            self._retiring = tuple(item for item in self._retiring if item is not condemned)
-
-    def is_idle(self) -> bool:
-        """Whether every call that it has accepted is finished."""
-        return not any(item.load for item in self._interpreters)
-
-    def wait_ended(self, deadline: float) -> None:
-        """Wait for the interpreters until the deadline (``time.monotonic``), then give up the calls of those that run
-        still, and set aside what does not end within ``STOP_LIMIT`` after that. What is set aside already is not
-        waited for again.
-        """
-        _end((*self._interpreters, *self._retiring), deadline)
-        ended = [item for item in self._interpreters if item.wait_ended(_left(0.0))]
-        failures = [item.stop_outcome()[1] for item in ended]
-        self.stop_failures = tuple(failure[3] for failure in failures if failure is not None)
-        if self.state is State.DRAINING:
-            self.send(Event.END)
-
-    def interpreters(self) -> tuple[InterpreterStatus, ...]:
-        """A snapshot of each interpreter."""
-        return tuple(
-            InterpreterStatus(
-                id=item.id,
-                state=item.state,
-                queued=item.queued,
-                running=item.running,
-                served=item.served,
-                memory=_memory_of(item),
-                cpu=item.cpu,
-            )
-            for item in self._interpreters
-        )
-
-    def cpu(self) -> float:
-        """Seconds of CPU of its interpreters, replaced ones too."""
-        return self._retired_cpu + sum(item.cpu for item in (*self._retiring, *self._interpreters))
-
-    def _publish(self, *, counts_on: bool = False) -> None:
         deadline = self.manifest.limits.deadline
         functions = tuple((function.name, function.direct, deadline) for function in self.functions)
         if self.reloads:
             functions += ((ON_RELOAD, False, deadline),)
-        self._router.publish(self.manifest.name, self._interpreters, functions, counts_on)
+        self._router.publish(self.manifest.name, self._serving or self._coming, functions, counts_on)
 
-    def _close(self) -> None:
-        for interpreter in self._interpreters:
+    def close(self) -> None:
+        """Stop taking calls; those that wait are still run. Does not wait."""
+        self._is_closed = True
+        for interpreter in self.members:
             interpreter.close()
-        if self.state is State.RUNNING:
-            self.send(Event.DRAIN)
+
+    def hurry(self, deadline: float) -> None:
+        """Let no wait last longer than until then (``time.monotonic``)."""
+        self._until = min(self._until, deadline)
+
+    def end(self, deadline: float) -> list[str]:
+        """Wait for the end of its interpreters, which are closed; the tracebacks of what failed in on_stop.
+
+        At the deadline, or what ``hurry`` says, the calls of those that run still are given up; what does not end
+        within ``STOP_LIMIT`` after that is set aside. What is set aside already is not waited for again.
+        """
+        self.hurry(deadline)
+        return self._end((*self.members, *self._leaving), deadline)
+
+    def failed(self) -> dict[_core.Interpreter, str]:
+        """Those of its interpreters that served and are of no use any more, and what happened to each."""
+        return {item: trouble for item in self._serving if (trouble := self._trouble_of(item))}
+
+    def take_out(self, failed: Iterable[_core.Interpreter]) -> None:
+        """Count no more on these. ``publish`` and then ``put_away`` have to follow."""
+        for item in failed:
+            self._serving = _without(self._serving, item)
+            self._leaving += (item,)
+            self._successors = {new: old for new, old in self._successors.items() if old is not item}
+            self._held_when_ready.pop(item, None)
+
+    def put_away(self, interpreter: _core.Interpreter) -> None:
+        """Close one that was taken out. The calls that wait for it go to another; without one they are given up.
+
+        One that does not come back from what it runs is set aside: it is lost, until it does.
+        """
+        if interpreter.condemned:
+            interpreter.condemn()
+        elif self.members and not self._is_closed:
+            interpreter.hand_over(min(self.members, key=lambda item: item.load))
+        else:
+            interpreter.abandon()
+        if self._is_runaway(interpreter):
+            interpreter.set_aside()
+
+    def start_another(self, in_place_of: _core.Interpreter | None = None) -> _core.Interpreter:
+        """Start one more interpreter, maybe to replace one that serves. ``arrive`` or ``drop`` has to follow.
+
+        Raises OSError where there are no more threads.
+        """
+        new = self._start_interpreter(boot_configuration(self.manifest, (item.name for item in self.functions)))
+        self._coming += (new,)
+        if in_place_of is not None:
+            self._successors[new] = in_place_of
+        return new
+
+    def find_worn(self) -> tuple[_core.Interpreter, str] | None:
+        """One that serves and is to be recycled, and why; None while a successor is coming."""
+        if self._successors:
+            return None
+        reasons = ((item, self._why_worn(item)) for item in self._serving)
+        return next(((item, reason) for item, reason in reasons if reason), None)
+
+    def arrive(self, new: _core.Interpreter) -> _core.Interpreter | None:
+        """Let calls reach one that has become ready; the one whose place it takes is closed and returned, if any."""
+        replaced = self._successors.pop(new, None)
+        self._coming = _without(self._coming, new)
+        self._serving = (*(item for item in self._serving if item is not replaced), new)
+        self._note_memory(new)
+        self.publish()
+        if replaced is not None:
+            replaced.close()
+            self._leaving += (replaced,)
+            self._held_when_ready.pop(replaced, None)
+        return replaced
+
+    def drop(self, new: _core.Interpreter) -> _core.Interpreter | None:
+        """Give up one that did not become ready, and the calls that wait for it; whose place it was to take, if any.
+
+        ``publish`` and then ``put_away`` have to follow.
+        """
+        self._coming = _without(self._coming, new)
+        self._leaving += (new,)
+        return self._successors.pop(new, None)
+
+    def retire(self, interpreter: _core.Interpreter, grace: float) -> list[str]:
+        """Wait so many seconds for one that was closed, then interrupt it, or set it aside; as ``end``."""
+        return self._end((interpreter,), time.monotonic() + grace)
+
+    def tidy(self) -> None:
+        """Forget the interpreters that have ended, lost ones that came back, too; what CPU they took is kept."""
+        for item in self._leaving:
+            if item.state in _ENDED and item.wait_ended(_left(0.0)):
+                self._ended_cpu += item.cpu
+                self._leaving = _without(self._leaving, item)
+
+    def lost(self) -> tuple[_core.Interpreter, ...]:
+        """Those of its interpreters that are set aside and have not come back."""
+        return tuple(item for item in (*self.members, *self._leaving) if item.state == InterpreterState.LOST)
+
+    def is_idle(self) -> bool:
+        """Whether every call that it has accepted is finished."""
+        return not any(item.load for item in self.members)
+
+    def cpu(self) -> float:
+        """Seconds of CPU of its interpreters, ended ones too."""
+        return self._ended_cpu + sum(item.cpu for item in (*self._leaving, *self.members))
 
     def _start_interpreter(self, boot: dict[str, Any]) -> _core.Interpreter:
         limits = self.manifest.limits
@@ -229,10 +277,53 @@ class LoadedPlugin:
         )
         return interpreter
 
-    def _failure_of(self, interpreter: _core.Interpreter, deadline: float) -> PluginLoadError | None:
+    def _trouble_of(self, interpreter: _core.Interpreter) -> str:
+        """What makes one that serves of no use any more; "" for nothing."""
+        if interpreter.condemned:
+            return "went past its hard memory limit"
+        if interpreter.overdue:
+            return "has a call that runs on after its deadline"
+        if self._is_runaway(interpreter):
+            return "has an event loop that something keeps from its calls"
+        return "ended by itself" if interpreter.state != InterpreterState.RUNNING else ""
+
+    def _is_runaway(self, interpreter: _core.Interpreter) -> bool:
+        limits = self.manifest.limits
+        return interpreter.overdue or interpreter.stalled > limits.deadline + limits.grace
+
+    def _note_memory(self, ready: _core.Interpreter) -> None:
+        memory = ready.memory
+        if memory is not None:
+            self._held_when_ready[ready] = memory[0]
+
+    def _why_worn(self, interpreter: _core.Interpreter) -> str:
+        memory, before = interpreter.memory, self._held_when_ready.get(interpreter)
+        growth = memory[0] - before if memory is not None and before is not None else None
+        return worn(self.manifest.restart, interpreter.served, growth)
+
+    def _end(self, interpreters: tuple[_core.Interpreter, ...], deadline: float) -> list[str]:
+        waited_for = [item for item in interpreters if item.state != InterpreterState.LOST]
+        late = [item for item in waited_for if not _wait(item, item.wait_ended, lambda: min(deadline, self._until))]
+        for interpreter in late:
+            interpreter.abandon()
+        limit = time.monotonic() + STOP_LIMIT
+        for interpreter in late:
+            if not _wait(interpreter, interpreter.wait_ended, lambda: limit):
+                interpreter.set_aside()
+        return [failure for item in interpreters if (failure := self._stop_failure_of(item))]
+
+    def _stop_failure_of(self, interpreter: _core.Interpreter) -> str:
+        """The traceback of what failed in its on_stop, once; "" for nothing, or as long as it has not ended."""
+        if interpreter.id in self._told or not interpreter.wait_ended(_left(0.0)):
+            return ""
+        self._told.add(interpreter.id)
+        _, failure = interpreter.stop_outcome()
+        return failure[3] if failure is not None else ""
+
+    def _wait_ready(self, interpreter: _core.Interpreter, deadline: float) -> StartFailure | None:
         name, limit = self.manifest.name, self.manifest.limits.start
-        if not interpreter.wait_ready(_left(deadline)):
-            return PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)")
+        if not _wait(interpreter, interpreter.wait_ready, lambda: min(deadline, self._until)):
+            return StartFailure(PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)"))
         status, detail = interpreter.start_outcome()
         match status:
             case "OK":
@@ -241,15 +332,16 @@ class LoadedPlugin:
                 self.reloads = detail["reloads"]
                 return None
             case "TIMEOUT":
-                return PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)")
+                return StartFailure(PluginLoadError(name, f"it was not ready within {limit:g} s (limits.start)"))
             case "OVER_LIMIT":
-                limit, peak, description = detail
-                return self._over_limit(limit, peak, description)
+                return StartFailure(self._over_limit(*detail))
             case _ if detail is not None:
                 type_name, message, _, traceback_text = detail
-                return PluginLoadError(name, f"{type_name}: {message}" if message else type_name, traceback_text)
+                reason = f"{type_name}: {message}" if message else type_name
+                exited = type_name == "SystemExit" and message in {"", "0", "None"}
+                return StartFailure(PluginLoadError(name, reason, traceback_text), exited)
             case _:
-                return PluginLoadError(name, "CPython could not create another interpreter")
+                return StartFailure(PluginLoadError(name, "CPython could not create another interpreter"))
 
     def _over_limit(self, limit: int, peak: int, description: tuple[Any, ...] | None) -> PluginLoadError:
         name, found = self.manifest.name, f"limits.memory is {format_size(limit)}"
@@ -259,12 +351,12 @@ class LoadedPlugin:
         return PluginLoadError(name, f"{found}, and importing it took {format_size(peak)}; raise it", description[3])
 
 
-def _end(interpreters: Iterable[_core.Interpreter], deadline: float) -> None:
-    waited_for = [item for item in interpreters if item.state != "lost"]
-    late = [item for item in waited_for if not item.wait_ended(_left(deadline))]
-    for interpreter in late:
-        interpreter.abandon()
-    deadline = max(deadline, time.monotonic()) + STOP_LIMIT
-    for interpreter in late:
-        if not interpreter.wait_ended(_left(deadline)):
-            interpreter.set_aside()
+def _wait(interpreter: _core.Interpreter, wait: Callable[[float], bool], end: Callable[[], float]) -> bool:
+    """Wait until ``end()``, which may change meanwhile; whether it came to be.
+
+    An interpreter with a call that does not come back is not waited for.
+    """
+    while not wait(min(_SLICE, _left(end()))):
+        if time.monotonic() >= end() or (interpreter.overdue and interpreter.running > 0):
+            return False
+    return True

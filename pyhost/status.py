@@ -132,26 +132,49 @@ class InterpreterStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """Something that has happened to a plugin."""
+
+    time: float
+    """By the wall clock, in seconds since 1970."""
+    text: str
+    """A short sentence without a subject: ``started in 4.10 ms (version 1.0.0)``."""
+
+
+@dataclass(frozen=True, slots=True)
 class PluginStatus:
     """One plugin as the host sees it now."""
 
     name: str
     version: str
     state: str
-    """A state of ``lifecycle.State``: discovered, loading, running, draining, stopped, failed."""
+    """A state of ``lifecycle.State``."""
     reason: str
-    """Why it failed, or why its newer version did while it goes on; "" otherwise."""
+    """Why it does not run, or not with all its interpreters, or why its newer version does not; "" otherwise."""
     traceback_text: str
-    """The plugin's traceback where it failed with one; "" otherwise."""
+    """The plugin's traceback where the reason has one; "" otherwise."""
     source: str
     """Path of its plugin.toml or .py file."""
     doc: str
     interpreters: tuple[InterpreterStatus, ...] = ()
+    """Those that serve or start, and those that are lost."""
     cpu: float = 0.0
-    """Seconds of CPU of all its interpreters, ended ones too."""
+    """Seconds of CPU of all its interpreters, ended ones and those of earlier versions too."""
     replaced: int = 0
     """Interpreters that were replaced because they went past the hard memory limit."""
     functions: tuple[FunctionStatus, ...] = field(default=())
+    restarts: int = 0
+    """Restarts that count: those within the period of its manifest, and one that waits."""
+    restarts_total: int = 0
+    """Restarts since the host knows it."""
+    intensity: int = 0
+    """How many may count before it is fatal."""
+    next_start: float | None = None
+    """Seconds until the restart that waits; None: none does."""
+    lost: int = 0
+    """Interpreters that are set aside, as they did not end, and have not come back."""
+    timeline: tuple[TimelineEntry, ...] = ()
+    """What has happened to it, the oldest first; the latest fifty."""
 
     def function(self, name: str) -> FunctionStatus | None:
         """The function of that name, or None."""

@@ -162,7 +162,7 @@ def _fail(
     memory: Supervision, failure: StartFailed | InterpretersFailed, restart: Restart, now: float, random: float
 ) -> Decision:
     ran = isinstance(failure, InterpretersFailed)
-    if memory.state not in (SERVING if ran else SERVING | {State.LOADING, State.STARTING}):
+    if memory.state not in (SERVING if ran else SERVING | {State.STARTING}):
         raise IllegalTransitionError(f"a plugin that is {memory.state} has no interpreter that could fail")
     if memory.well_since is not None and now - memory.well_since >= restart.period:
         memory = replace(memory, failures=0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from support.plugins import NEVER, write_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,7 +206,7 @@ def probe_plugins(tmp_path_factory) -> Path:
     """A folder of plugins: ``probe`` answers in every way, ``narrow`` has an inbox for one call, ``broken`` fails."""
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "probe.py").write_text(PROBE)
-    (folder / "broken.py").write_text('raise RuntimeError("no luck")\n')
+    write_plugin(folder, "broken", 'raise RuntimeError("no luck")\n', restart=NEVER)
     narrow = folder / "narrow"
     narrow.mkdir()
     (narrow / "plugin.toml").write_text('[plugin]\nname = "narrow"\nversion = "2.0"\n[limits]\ninbox = 1\n')

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from support import PATIENCE
-from support.plugins import COMMON
+from support.plugins import COMMON, NEVER
 
 from pyhost.errors import (
     ArgumentsError,
@@ -354,8 +354,7 @@ class TestHooks:
         assert capfd.readouterr().out == "finish 2\n"
 
     def test_a_failing_async_on_start_fails_the_plugin(self, maker):
-        host = maker.start(
-            hooks="""
+        code = """
             import asyncio
             import pyhost
 
@@ -364,9 +363,9 @@ class TestHooks:
                 await asyncio.sleep(0)
                 raise LookupError("no wares")
             """
-        )
-        status = host.status("hooks")
-        assert (status.state, status.reason) == ("failed", "LookupError: no wares")
+        maker.write("hooks", code, restart=NEVER)
+        status = maker.start().status("hooks")
+        assert (status.state, status.reason) == ("fatal", "LookupError: no wares")
         assert "in begin" in status.traceback_text
 
     def test_a_background_task_lives_from_start_to_stop(self, maker, capfd):

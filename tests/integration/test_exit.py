@@ -143,12 +143,24 @@ PROGRAMS = {
     ),
     "a failed plugin": (
         """
-        host = maker.start(plugin="raise LookupError('no wares')")
-        print(host.status("plugin").state)
+        maker.write("plugin", "raise LookupError('no wares')", restart={"policy": "never"})
+        print(maker.start().status("plugin").state)
         """,
         0,
-        "failed\n",
-        "",
+        "fatal\n",
+        "plugin plugin: fatal: LookupError: no wares",
+    ),
+    "a plugin that is tried again and again": (
+        """
+        maker.write("plugin", "raise LookupError('no wares')", restart={"intensity": 100})
+        host = maker.start()
+        while host.status("plugin").restarts_total < 3:
+            pass
+        print(host.call("plugin.tell") if host.status("plugin").state == "running" else "not yet")
+        """,
+        0,
+        "not yet\n",
+        "plugin plugin: restarts in ",
     ),
     "a broken change": (
         """
@@ -158,7 +170,7 @@ PROGRAMS = {
         """,
         0,
         "('plugin',)\n",
-        "",
+        "plugin plugin: version 0 did not start, the one before serves on: LookupError: no wares",
     ),
     "a host in a thread": (
         """

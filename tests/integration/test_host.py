@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import PATIENCE
-from support.plugins import COMMON, touch_with
+from support.plugins import COMMON, NEVER, touch_with
 
 import pyhost
 from pyhost import _core, loader
@@ -86,27 +86,26 @@ ODD_CODE = {
 class TestStarting:
     def test_one_bad_plugin_never_stops_the_others(self, maker):
         for name, (code, _) in BAD_CODE.items():
-            touch_with(maker.folder / f"{name}.py", code)
+            maker.write(name, code, restart=NEVER)
         maker.write("good", COMMON)
         maker.write("wrong_manifest", COMMON, interpreters=0)
-        maker.write("no_module", COMMON, module="elsewhere")
+        maker.write("no_module", COMMON, module="elsewhere", restart=NEVER)
         maker.write("no_toml", COMMON)
         (maker.folder / "no_toml" / "plugin.toml").write_text("[plugin\n")
         host = maker.start()
         assert host.call("good.identity", 1) == 1
         states = {plugin.name: plugin.state for plugin in host.plugins()}
-        assert states == {"good": "running"} | dict.fromkeys(
-            [*BAD_CODE, "wrong_manifest", "no_module", "no_toml"], "failed"
-        )
+        wrong = [*BAD_CODE, "wrong_manifest", "no_module", "no_toml"]
+        assert states == dict.fromkeys(wrong, "fatal") | {"good": "running", "exits_at_once": "stopped"}
 
     @pytest.mark.parametrize("name", BAD_CODE)
     def test_a_bad_one_says_why(self, maker, name):
         code, reason = BAD_CODE[name]
-        touch_with(maker.folder / f"{name}.py", code)
+        maker.write(name, code, restart=NEVER)
         host = maker.start()
         status = host.status(name)
-        assert status.state == "failed"
-        assert status.source == str(maker.folder / f"{name}.py")
+        assert status.state == ("stopped" if name == "exits_at_once" else "fatal")
+        assert status.source == str(maker.folder / name / "plugin.toml")
         assert re.search(reason, status.reason), status.reason
         assert status.functions == ()
         with pytest.raises(PluginUnavailableError, match=f"^plugin '{name}' is not running$"):
@@ -142,7 +141,7 @@ class TestStarting:
         touch_with(maker.folder / "bad" / "bad.py", COMMON)
         host = maker.start(good=COMMON)
         status = host.status("bad")
-        assert status.state == "failed"
+        assert status.state == "fatal"
         assert reason in status.reason
         assert str(maker.folder / "bad" / "plugin.toml") in status.reason
         assert host.call("good.identity", 1) == 1
@@ -151,9 +150,9 @@ class TestStarting:
         "code", ["while True:\n    pass", "import pyhost\n@pyhost.on_start\ndef start():\n    while True: pass"]
     )
     def test_one_that_does_not_get_ready_fails(self, maker, code):
-        maker.write("slow", code, limits={"start": "200ms"})
+        maker.write("slow", code, limits={"start": "200ms"}, restart=NEVER)
         host = maker.start(good=COMMON)
-        assert host.status("slow").state == "failed"
+        assert host.status("slow").state == "fatal"
         assert host.status("slow").reason == "it was not ready within 0.2 s (limits.start)"
         assert host.call("good.identity", 1) == 1
 
@@ -163,15 +162,20 @@ class TestStarting:
         monkeypatch.setattr(loader, "STOP_LIMIT", 0.2)
         barrier = make_barrier()
         arrived, opened = barrier.keys
-        maker.write("slow", f"import os\nos.write({arrived}, b'.')\nos.read({opened}, 1)", limits={"start": "200ms"})
+        code = f"import os\nos.write({arrived}, b'.')\nos.read({opened}, 1)"
+        maker.write("slow", code, limits={"start": "200ms"}, restart=NEVER)
         host = maker.start(good=COMMON)
         assert host.status("slow").reason == "it was not ready within 0.2 s (limits.start)"
         barrier.wait_arrived()
+        while not host.status("slow").lost:
+            pass
         assert [item.state for item in host.status("slow").interpreters] == ["lost"]
         assert host.call("good.identity", 1) == 1
         barrier.open()
-        while _core.lost_count():
+        while host.status("slow").lost:
             pass
+        assert _core.lost_count() == 0
+        assert host.status("slow").interpreters == ()
         host.close()
 
     def test_one_interpreter_that_fails_fails_its_plugin(self, maker, tmp_path):
@@ -180,9 +184,9 @@ class TestStarting:
         # The second one to come finds the file.
         os.close(os.open({str(tmp_path / "first")!r}, os.O_CREAT | os.O_EXCL))
         """
-        maker.write("pair", code, interpreters=2)
+        maker.write("pair", code, interpreters=2, restart=NEVER)
         host = maker.start()
-        assert host.status("pair").state == "failed"
+        assert host.status("pair").state == "fatal"
         assert host.status("pair").reason.startswith("FileExistsError")
 
     def test_all_interpreters_run_on_start_before_the_first_call(self, maker):

@@ -141,7 +141,7 @@ def test_a_module_named_like_one_of_the_standard_library_is_refused(maker):
     maker.write("calendar", COMMON, module="calendar_plugin")
     (maker.folder / "calendar" / "calendar.py").rename(maker.folder / "calendar" / "calendar_plugin.py")
     host = maker.start()
-    assert host.status("json").state == "failed"
+    assert host.status("json").state == "fatal"
     assert "plugin.module is 'json', a name taken by the standard library's json; rename the module" in (
         host.status("json").reason
     )

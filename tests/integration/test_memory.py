@@ -189,7 +189,7 @@ def test_an_ended_interpreter_leaves_nothing_on_its_account(maker):
     host = maker.start(holder=HOLDER)
     host.call("holder.keep_blocks", 1000, 20_000)
     host.call("holder.keep_objects", 100_000)
-    (interpreter,) = host._plugins["holder"]._interpreters
+    (interpreter,) = host._plugins["holder"]._version.members
     host.close()
     current, peak, _, allocations, _, _ = interpreter.memory
     assert current < 128 * 1024
@@ -250,7 +250,8 @@ def test_a_limit_that_cannot_be_kept_is_told_with_the_plugin_and_what_to_do(run_
         ("-X", "dev"),
     )
     assert (outcome.code, outcome.output) == (0, "1\n"), outcome.errors
-    assert "WARNING limits.memory of limited is not kept: memory is not counted" in outcome.errors
+    told = "WARNING limits.memory and restart.max_memory_growth of limited are not kept: memory is not counted"
+    assert told in outcome.errors
 
 
 @pytest.mark.parametrize("function", ["work", "work_in_thread", "work_directly"])
@@ -339,7 +340,7 @@ def relay(seconds):
 def test_processor_time_of_ended_interpreters_stays(maker):
     host = maker.start(worker=WORKER)
     host.call("worker.work", 0.05)
-    (interpreter,) = host._plugins["worker"]._interpreters
+    (interpreter,) = host._plugins["worker"]._version.members
     host.close()
     assert interpreter.cpu >= 0.05
 

@@ -6,7 +6,7 @@ import json
 import threading
 
 import pytest
-from support.plugins import COMMON
+from support.plugins import COMMON, NEVER
 
 from pyhost.errors import MemoryLimitError, PluginError, PluginUnavailableError
 
@@ -112,8 +112,12 @@ SYNCHRONOUS_HOG = HOG.replace("async def append_in_steps", "def append_in_steps"
 )
 
 
-def start(maker, code=SYNCHRONOUS_HOG, name="hog", **plugin):
-    maker.write(name, code, limits={"memory": LIMIT, "deadline": 30}, **plugin)
+ONCE = {"intensity": 1}
+"""A replacement that does not start is fatal."""
+
+
+def start(maker, code=SYNCHRONOUS_HOG, name="hog", **manifest):
+    maker.write(name, code, limits={"memory": LIMIT, "deadline": 30}, **manifest)
     return maker.start()
 
 
@@ -222,10 +226,10 @@ def test_the_plugin_s_other_interpreters_serve_meanwhile(maker):
 def test_a_replacement_that_does_not_start_fails_the_plugin_and_a_rescan_brings_it_back(maker):
     flag = maker.folder.parent / "flag"
     code = f"import os\nif os.path.exists({str(flag)!r}):\n    raise RuntimeError('not now')\n" + SYNCHRONOUS_HOG
-    host = start(maker, code)
+    host = start(maker, code, restart=ONCE)
     flag.touch()
     host.call("hog.swallow")
-    while host.status("hog").state != "failed":
+    while host.status("hog").state != "fatal":
         pass
     assert host.status("hog").reason == "RuntimeError: not now"
     with pytest.raises(PluginUnavailableError):
@@ -236,30 +240,30 @@ def test_a_replacement_that_does_not_start_fails_the_plugin_and_a_rescan_brings_
 
 
 def test_exports_that_have_changed_are_not_called_by_their_old_places(maker):
-    host = start(maker)
+    host = start(maker, restart=ONCE)
     file = maker.folder / "hog" / "hog.py"
     file.write_text(
         file.read_text().replace("def append():", "def added():\n    return 0\n\n@pyhost.export\ndef append():")
     )
     host.call("hog.swallow")
-    while host.status("hog").state != "failed":
+    while host.status("hog").state != "fatal":
         pass
     assert "exports have changed since it was loaded; reload it" in host.status("hog").reason
 
 
 def test_importing_beyond_the_limit_fails_the_plugin_with_the_limit(maker):
-    host = start(maker, "kept = [bytes(1000) for _ in range(10**6)]")
+    host = start(maker, "kept = [bytes(1000) for _ in range(10**6)]", restart=NEVER)
     status = host.status("hog")
-    assert status.state == "failed"
+    assert status.state == "fatal"
     assert status.reason.startswith("limits.memory is 24 MiB, and importing it took 24")
     assert "MemoryLimitReached" in status.traceback_text
 
 
 def test_a_limit_below_an_empty_interpreter_is_a_manifest_error(maker):
-    manifest = maker.write("hog", COMMON, limits={"memory": "1MiB"}) / "plugin.toml"
+    manifest = maker.write("hog", COMMON, limits={"memory": "1MiB"}, restart=NEVER) / "plugin.toml"
     host = maker.start(other=COMMON)
     status = host.status("hog")
-    assert status.state == "failed"
+    assert status.state == "fatal"
     assert status.reason.startswith(f"{manifest}: limits.memory is 1 MiB; allowed: more than ")
     assert host.call("other.identity", 1) == 1
 
@@ -383,7 +387,7 @@ def fail():
     raise Hungry
 """
     host = start(maker, COMMON + code)
-    (interpreter,) = host._plugins["hog"]._interpreters
+    (interpreter,) = host._plugins["hog"]._version.members
     with pytest.raises(PluginError):
         host.call("hog.fail")
     assert interpreter.memory[1] <= LIMIT + LIMIT // 4 + 8 * MEBIBYTE

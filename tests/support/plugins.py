@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _seconds = itertools.count(1_500_000_000)
 
+NEVER = {"policy": "never"}
+"""For plugins whose tests are not about restarts: what fails is fatal at once."""
+
 # Functions that most tests need, whatever else their plugin does.
 COMMON = """
 import os
@@ -33,15 +36,23 @@ def hold(barrier, value=None):
 """
 
 
-def write_plugin(folder: Path, name: str, code: str, *, limits: dict[str, Any] | None = None, **plugin: Any) -> Path:
+def write_plugin(
+    folder: Path,
+    name: str,
+    code: str,
+    *,
+    limits: dict[str, Any] | None = None,
+    restart: dict[str, Any] | None = None,
+    **plugin: Any,
+) -> Path:
     """Write a plugin with a plugin.toml, or rewrite it; its folder.
 
-    ``plugin`` and ``limits`` are the keys of the manifest's two tables. Every write has a time of its own, a second
-    later than the last, so that no rewrite looks unchanged to the host or to Python's bytecode cache.
+    ``plugin``, ``limits`` and ``restart`` are the keys of the manifest's tables. Every write has a time of its own, a
+    second later than the last, so that no rewrite looks unchanged to the host or to Python's bytecode cache.
     """
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
-    tables = {"plugin": {"name": name, **plugin}, "limits": limits or {}}
+    tables = {"plugin": {"name": name, **plugin}, "limits": limits or {}, "restart": restart or {}}
     lines = [
         line
         for table, values in tables.items()

@@ -200,7 +200,7 @@ def test_what_is_stopped_waits_for_no_restart():
 @pytest.mark.parametrize("state", State)
 def test_only_what_has_interpreters_can_have_one_fail(state):
     for failure, allowed in (
-        (StartFailed("no luck", left=1), {State.LOADING, State.STARTING, *SERVING}),
+        (StartFailed("no luck", left=1), {State.STARTING, *SERVING}),
         (InterpretersFailed("it broke", 1), SERVING),
     ):
         memory = Supervision(state)
@@ -287,6 +287,8 @@ class Plugin(RuleBasedStateMachine):
                 self.load()
             case TakeDown():
                 self.serving = self.coming = 0
+                if self.memory.state is State.STARTING:
+                    self.made.clear()  # the version that somebody has asked for begins anew
 
     def load(self):
         self.tell(Event.LOAD)
