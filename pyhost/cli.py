@@ -158,15 +158,18 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 
 
 @command.command()
+@click.option("-v", "--verbose", is_flag=True, help="Show what has happened to each plugin, too.")
 @_socket_option
 @_json_option
-def ps(client: Client, *, as_json: bool) -> int:
+def ps(client: Client, *, verbose: bool, as_json: bool) -> int:
     """Show the plugins of the running server."""
     overview = client.overview()
     if as_json:
         terminal.print_json(overview)
-    else:
-        terminal.print_plugins(overview["plugins"])
+        return ExitCode.OK
+    terminal.print_plugins(overview["plugins"])
+    if verbose:
+        terminal.print_timelines(overview["plugins"])
     return ExitCode.OK
 
 
@@ -237,11 +240,11 @@ def call(
     return ExitCode.OK
 
 
-def _change(client: Client, action: str, names: tuple[str, ...], *, as_json: bool) -> int:
+def _change(client: Client, action: str, names: tuple[str, ...], *, as_json: bool, timeout: float | None = None) -> int:
     """Do it to each plugin in turn, and say how it went; the first that fails ends the command."""
     done = []
     for name in names:
-        answer = client.change(action, name)
+        answer = client.change(action, name, timeout)
         done.append(answer)
         if not as_json:
             plugin = answer["plugin"]
@@ -281,7 +284,7 @@ def restart(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
 @_socket_option
 @_json_option
 def start(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
-    """Load plugins that are stopped or have failed."""
+    """Load plugins that do not run, at once."""
     return _change(client, "start", names, as_json=as_json)
 
 
@@ -292,6 +295,16 @@ def start(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
 def stop(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
     """Let plugins finish their calls, and stop them until they are started."""
     return _change(client, "stop", names, as_json=as_json)
+
+
+@command.command()
+@click.option("--timeout", metavar="SECONDS", type=float, help="Give up what is left after this time; otherwise never.")
+@_names_argument
+@_socket_option
+@_json_option
+def drain(client: Client, *, names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
+    """Stop plugins, and wait for their calls as long as these take."""
+    return _change(client, "drain", names, as_json=as_json, timeout=timeout)
 
 
 @command.command()

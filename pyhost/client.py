@@ -72,9 +72,13 @@ class Client:
         plugin: dict[str, Any] = self._request("GET", _path("plugins", name))
         return plugin
 
-    def change(self, action: str, name: str) -> dict[str, Any]:
-        """Have the server ``"reload"``, ``"start"``, ``"stop"`` or ``"restart"`` a plugin; return what it did."""
-        answer: dict[str, Any] = self._request("POST", _path("plugins", name, action))
+    def change(self, action: str, name: str, timeout: float | None = None) -> dict[str, Any]:
+        """Have the server do one of ``openapi.CHANGES`` to a plugin; return what it did.
+
+        ``timeout`` is that of ``"drain"``, in seconds.
+        """
+        params = {} if timeout is None else {"timeout": timeout}
+        answer: dict[str, Any] = self._request("POST", _path("plugins", name, action), params=params)
         return answer
 
     def call(

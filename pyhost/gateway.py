@@ -28,6 +28,7 @@ from pyhost import _core, bodies, openapi, problems, views
 from pyhost.access import Access
 from pyhost.arguments import ArgumentChecks
 from pyhost.errors import FunctionNotFoundError, PluginNotFoundError, PyhostError
+from pyhost.lifecycle import SERVING, State
 from pyhost.metrics import Metrics
 from pyhost.problems import Problem
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 # Whatever the bytes of a result are: no browser takes them for something that runs.
 _RESULT_HEADERS = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
+_CHANGES_AT_ONCE = 4
+"""More wait: each takes one of asyncio's few threads, and the server needs one to close the host."""
 _CLIENT_IS_GONE = Response(status_code=499)  # never sent; some proxies log this status for it
 
 
@@ -70,7 +73,7 @@ class Gateway:
         self._token = options.read_token()
         self._checks = ArgumentChecks()
         self._metrics = Metrics(host.plugins)
-        self._changing = asyncio.Lock()
+        self._changing = asyncio.Semaphore(_CHANGES_AT_ONCE)
         self._calls: set[asyncio.Future[Any]] = set()
         self._given_up = False
 
@@ -110,7 +113,7 @@ class Gateway:
             call.cancel()
 
     async def rescan(self) -> dict[str, list[str]]:
-        """Have the host read the plugins' folder again, one time after the other; return what changed."""
+        """Have the host read the plugins' folder again; return what changed."""
         async with self._changing:
             report = await asyncio.to_thread(self._host.rescan)
         changes = {name: list(names) for name, names in dataclasses.asdict(report).items()}
@@ -185,11 +188,12 @@ class Gateway:
     async def _change(self, action: str, request: Request) -> Response:
         """Do one of ``openapi.CHANGES`` to a plugin; answer when that is done."""
         name = request.path_params["plugin"]
-        change: Callable[[str], PluginStatus] = getattr(self._host, f"{action}_plugin")
+        change: Callable[..., PluginStatus] = getattr(self._host, f"{action}_plugin")
+        options = {"timeout": _timeout(request)} if action == "drain" else {}
         started = time.perf_counter()
         async with self._changing:
             try:
-                status = await asyncio.to_thread(change, name)
+                status = await asyncio.to_thread(change, name, **options)
             except PluginNotFoundError as error:
                 raise problems.not_found(error, name, [status.name for status in self._host.plugins()]) from error
         seconds = time.perf_counter() - started
@@ -197,9 +201,8 @@ class Gateway:
         return _json({"action": action, "seconds": seconds, "plugin": views.plugin(status, None)})
 
     async def _readyz(self, _request: Request) -> Response:
-        waiting = {
-            status.name: status.state for status in self._host.plugins() if status.state not in {"running", "stopped"}
-        }
+        fine = SERVING | {State.STOPPED}
+        waiting = {status.name: status.state for status in self._host.plugins() if status.state not in fine}
         if self.draining:
             raise Problem(problems.NOT_READY, "the server is stopping", members={"draining": True, "plugins": waiting})
         if waiting:

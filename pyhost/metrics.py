@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from pyhost.history import total
+from pyhost.lifecycle import SERVING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -54,7 +55,7 @@ class _PluginCollector(Collector):
 
 def _states(plugins: Iterable[PluginStatus]) -> list[Metric]:
     """Return what the plugins are doing."""
-    up = GaugeMetricFamily("pyhost_plugin_up", "1 while the plugin is running, else 0.", labels=["plugin"])
+    up = GaugeMetricFamily("pyhost_plugin_up", "1 while the plugin takes calls, else 0.", labels=["plugin"])
     info = GaugeMetricFamily(
         "pyhost_plugin_info", "Always 1; the labels tell version and state.", labels=["plugin", "version", "state"]
     )
@@ -63,15 +64,21 @@ def _states(plugins: Iterable[PluginStatus]) -> list[Metric]:
     )
     queued = GaugeMetricFamily("pyhost_queued_calls", "Calls waiting in the plugin's inboxes.", labels=["plugin"])
     running = GaugeMetricFamily("pyhost_running_calls", "Calls being executed.", labels=["plugin"])
+    restarts = CounterMetricFamily("pyhost_plugin_restarts", "Restarts because the plugin failed.", labels=["plugin"])
+    lost = GaugeMetricFamily(
+        "pyhost_interpreters_lost", "Interpreters that are set aside, as they did not end.", labels=["plugin"]
+    )
     for plugin in plugins:
         name = plugin.name
-        up.add_metric([name], plugin.state == "running")
+        restarts.add_metric([name], plugin.restarts_total)
+        lost.add_metric([name], plugin.lost)
+        up.add_metric([name], plugin.state in SERVING)
         info.add_metric([name, plugin.version, plugin.state], 1)
         for state, number in Counter(item.state for item in plugin.interpreters).items():
             interpreters.add_metric([name, state], number)
         queued.add_metric([name], sum(item.queued for item in plugin.interpreters))
         running.add_metric([name], sum(item.running for item in plugin.interpreters))
-    return [up, info, interpreters, queued, running]
+    return [up, info, interpreters, queued, running, restarts, lost]
 
 
 def _calls(plugins: Iterable[PluginStatus]) -> list[Metric]:

@@ -50,8 +50,9 @@ _PLUGIN: Document = {"name": "plugin", "in": "path", "required": True, "schema":
 CHANGES = {
     "reload": "Load the plugin anew while its old version serves, and switch over in one step.",
     "restart": "Stop the plugin, then load it anew.",
-    "start": "Load a plugin that is stopped or has failed.",
+    "start": "Load a plugin that does not run, at once.",
     "stop": "Finish the plugin's calls and stop it, until it is started.",
+    "drain": "As stop, but wait for the calls as long as they take, or for the seconds of timeout.",
 }
 """What can be done to one plugin, and what that means."""
 _TIMEOUT: Document = {
@@ -60,6 +61,7 @@ _TIMEOUT: Document = {
     "description": "Seconds until the call is given up; otherwise the plugin's own deadline holds.",
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
+_DRAIN_TIMEOUT: Document = _TIMEOUT | {"description": "Seconds until what is left is given up; otherwise nothing is."}
 
 
 def document(plugins: Iterable[PluginStatus], version: str, *, token: bool) -> Document:
@@ -104,13 +106,14 @@ def _server_path(path: str, operation_id: str, doc: str) -> Document:
 
 
 def _change_path(action: str, summary: str) -> Document:
+    parameters = [_PLUGIN, _DRAIN_TIMEOUT] if action == "drain" else [_PLUGIN]
     responses = _responses({"description": "How the plugin is now."}, bodies.JSON, {"type": "object"})
     operation = {
         "operationId": f"{action}Plugin",
         "summary": f"{summary} On the Unix socket, or with a token.",
         "responses": responses,
     }
-    return {"post": operation, "parameters": [_PLUGIN]}
+    return {"post": operation, "parameters": parameters}
 
 
 def _operation(plugin: str, function: FunctionDescription) -> Document:

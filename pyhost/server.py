@@ -22,6 +22,7 @@ from pyhost.errors import PyhostError
 from pyhost.exit_codes import ExitCode
 from pyhost.gateway import Gateway
 from pyhost.host import Host
+from pyhost.lifecycle import SERVING
 from pyhost.monitor import Monitor
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ async def _first(serving: asyncio.Future[tuple[None, None]], event: asyncio.Even
 
 
 def _describe(status: PluginStatus) -> str:
-    if status.state != "running":
-        return f"plugin {status.name} {status.state}: {status.reason}"
+    if status.state not in SERVING:
+        return f"plugin {status.name} does not run ({status.state}): {status.reason}"
     number = len(status.interpreters)
     return f"plugin {status.name} {status.version} runs in {number} interpreter{'' if number == 1 else 's'}"

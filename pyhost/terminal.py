@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyhost.history import NEAR
+from pyhost.lifecycle import SERVING
 from pyhost.quantities import format_seconds, format_size
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def _plain(value: Any) -> Any:
 
 
 def print_plugins(plugins: Sequence[Mapping[str, Any]]) -> None:
-    """Print one line per plugin (as ``GET /plugins`` has them), and below why some failed."""
+    """Print one line per plugin (as ``GET /plugins`` has them), and below why some do not run as they should."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -67,11 +69,32 @@ def print_plugins(plugins: Sequence[Mapping[str, Any]]) -> None:
             console.print(Text(f"{plugin['name']}: {plugin['reason']}"), soft_wrap=True)
 
 
+def print_timelines(plugins: Sequence[Mapping[str, Any]]) -> None:
+    """Print what has happened to each plugin, and what is about to, with the times of this machine's clock."""
+    for plugin in plugins:
+        click.echo(f"\n{plugin['name']}: {', '.join(_standing(plugin))}")
+        for item in plugin["timeline"]:
+            moment = datetime.datetime.fromtimestamp(item["time"]).astimezone()
+            click.echo(f"  {moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}  {item['text']}")
+
+
+def _standing(plugin: Mapping[str, Any]) -> list[str]:
+    """Return how it stands with a plugin, in parts of a sentence."""
+    parts = [f"{plugin['state']} ({plugin['reason']})" if plugin["reason"] else plugin["state"]]
+    if plugin["next_start"] is not None:
+        parts.append(f"starts in {format_seconds(plugin['next_start'])}")
+    if plugin["restarts"]:
+        parts.append(f"{plugin['restarts']} of {plugin['intensity']} restarts")
+    if plugin["lost"]:
+        parts.append(f"lost interpreters: {plugin['lost']}")
+    return parts
+
+
 def state(plugin: Mapping[str, Any]) -> Text:
-    """Return the plugin's state, red unless it is running."""
+    """Return the plugin's state, green while it takes calls, red otherwise."""
     from rich.text import Text
 
-    return Text(plugin["state"], style="green" if plugin["state"] == "running" else "red")
+    return Text(plugin["state"], style="green" if plugin["state"] in SERVING else "red")
 
 
 def latency(plugin: Mapping[str, Any]) -> list[str]:

@@ -6,11 +6,13 @@ import base64
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from support.plugins import write_plugin
 
 from pyhost.exit_codes import ExitCode
 
@@ -127,8 +129,28 @@ def test_ps_shows_every_plugin_and_why_one_failed(run, server):
     assert [line.split()[0] for line in lines[1:]] == ["broken", "narrow", "probe", "broken:"]
     assert lines[-1] == "broken: RuntimeError: no luck"
     listed = printed(run("ps", "--socket", str(server.socket), "--json"))
-    assert [plugin["state"] for plugin in listed["plugins"]] == ["failed", "running", "running"]
+    assert [plugin["state"] for plugin in listed["plugins"]] == ["fatal", "running", "running"]
     assert listed["process"]["rss"] > 0
+
+
+def test_ps_v_shows_what_has_happened(run, start_server, tmp_path):
+    plugins = tmp_path / "plugins"
+    write_plugin(plugins, "looping", "raise LookupError('no wares')", restart={"intensity": 2})
+    server = start_server(plugins)
+    while printed(run("ps", "--socket", str(server.socket), "--json"))["plugins"][0]["state"] != "fatal":
+        pass
+    lines = run("ps", "-v", "--socket", str(server.socket)).stdout.decode().splitlines()
+    first = lines.index("looping: fatal (LookupError: no wares), 2 of 2 restarts")
+    assert [
+        re.sub(r"^  [-0-9]{10} [:0-9]{8}\.[0-9]{3}  |(?<=in )[.0-9]+ ms", "", line) for line in lines[first + 1 :]
+    ] == [
+        "did not start: LookupError: no wares",
+        "restarts in  (1 of 2)",
+        "did not start: LookupError: no wares",
+        "restarts in  (2 of 2)",
+        "did not start: LookupError: no wares",
+        "fatal: LookupError: no wares (restart.intensity is 2 within 60.0 s)",
+    ]
 
 
 @pytest.mark.parametrize("options", [[], ["--once"]])
@@ -139,7 +161,7 @@ def test_top_shows_one_view_where_there_is_no_terminal(run, server, options):
     assert lines[0].startswith("pyhost: ")
     assert lines[2].split()[:3] == ["PLUGIN", "STATE", "INTERP."]
     assert {tuple(line.split()[:2]) for line in lines[3:]} == {
-        ("broken", "failed"),
+        ("broken", "fatal"),
         ("narrow", "running"),
         ("probe", "running"),
     }
@@ -281,10 +303,17 @@ def test_a_new_plugin_is_one_that_runs(run, start_server, tmp_path):
     assert printed(run("call", "greeter.greet", "Ada", "--socket", str(server.socket))) == "Hello, Ada!"
 
 
-def test_plugins_are_reloaded_restarted_stopped_and_started(run, start_server, probe_plugins):
+def test_plugins_are_reloaded_restarted_stopped_started_and_drained(run, start_server, probe_plugins):
     server = start_server(probe_plugins)
-    for action, state in (("reload", "running"), ("restart", "running"), ("stop", "stopped"), ("start", "running")):
-        process = run(action, "--socket", str(server.socket), "probe")
+    for action, state in (
+        ("reload", "running"),
+        ("restart", "running"),
+        ("stop", "stopped"),
+        ("start", "running"),
+        ("drain --timeout=5", "stopped"),
+        ("start", "running"),
+    ):
+        process = run(*action.split(), "--socket", str(server.socket), "probe")
         assert (process.returncode, process.stderr) == (ExitCode.OK, b"")
         assert process.stdout.decode().startswith(f"probe 0 is {state} after ")
     answer = printed(run("reload", "--socket", str(server.socket), "--json", "probe", "narrow"))

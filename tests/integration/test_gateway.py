@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import math
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -256,7 +257,7 @@ def test_an_announced_length_is_refused_before_the_body_comes(server):
 def test_the_plugins_are_described(http):
     plugins = {plugin["name"]: plugin for plugin in http.get("/plugins").json()["plugins"]}
     assert sorted(plugins) == ["broken", "narrow", "probe"]
-    assert plugins["broken"]["state"] == "failed"
+    assert plugins["broken"]["state"] == "fatal"
     assert plugins["broken"]["reason"] == "RuntimeError: no luck"
     assert plugins["broken"]["traceback"].startswith("Traceback (most recent call last):\n")
     probe = http.get("/plugins/probe").json()
@@ -310,8 +311,8 @@ def test_rates_come_with_the_second_sample(start_server, probe_plugins):
 def test_the_process_is_healthy_and_not_ready_while_a_plugin_does_not_run(http):
     assert http.get("/healthz").json() == {"status": "ok"}
     document = problem(http.get("/readyz"), 503, "not-ready")
-    assert document["detail"] == "not every plugin runs: broken is failed; GET /plugins says why"
-    assert document["plugins"] == {"broken": "failed"}
+    assert document["detail"] == "not every plugin runs: broken is fatal; GET /plugins says why"
+    assert document["plugins"] == {"broken": "fatal"}
     assert document["draining"] is False
 
 
@@ -376,11 +377,11 @@ def test_changing_the_server_is_not_for_bare_tcp(http, unix):
 def test_one_plugin_is_changed_over_the_unix_socket_only(start_server, probe_plugins):
     server = start_server(probe_plugins)
     with server.http() as http, server.unix() as unix:
-        for action in ("reload", "restart", "stop", "start"):
+        for action in ("reload", "restart", "stop", "start", "drain", "start"):
             problem(http.post(f"/plugins/probe/{action}"), 403, "forbidden")
             answer = unix.post(f"/plugins/probe/{action}").json()
             assert (answer["action"], answer["plugin"]["name"]) == (action, "probe")
-            assert answer["plugin"]["state"] == ("stopped" if action == "stop" else "running")
+            assert answer["plugin"]["state"] == ("stopped" if action in {"stop", "drain"} else "running")
             assert answer["seconds"] > 0
         assert result(unix.post("/call/probe/add", json=[1])) == 2
         document = problem(unix.post("/plugins/broken/reload"), 409, "load-failed")
@@ -390,6 +391,32 @@ def test_one_plugin_is_changed_over_the_unix_socket_only(start_server, probe_plu
             "did you mean probe?"
         )
         problem(unix.post("/plugins/probe/explode"), 404, "not-found")
+
+
+def test_draining_gives_calls_up_after_its_timeout(start_server, probe_plugins, gate):
+    server = start_server(probe_plugins)
+    with server.http() as http, server.unix() as unix, ThreadPoolExecutor(1) as pool:
+        held = pool.submit(http.post, "/call/probe/wait_for_ever", json=[gate.path])
+        gate.wait_entered()
+        problem(unix.post("/plugins/probe/drain?timeout=never"), 422, "invalid-query")
+        assert unix.post("/plugins/probe/drain?timeout=0.05").json()["plugin"]["state"] == "stopped"
+        problem(held.result(), 503, "call-cancelled")
+
+
+def test_what_has_happened_to_a_plugin_is_told(http):
+    broken = http.get("/plugins/broken").json()
+    assert {name: broken[name] for name in ("restarts", "restarts_total", "intensity", "next_start", "lost")} == {
+        "restarts": 0,
+        "restarts_total": 0,
+        "intensity": 5,
+        "next_start": None,
+        "lost": 0,
+    }
+    assert [entry["text"] for entry in broken["timeline"][:2]] == [
+        "did not start: RuntimeError: no luck",
+        "fatal: RuntimeError: no luck",
+    ]
+    assert all(time.time() - entry["time"] >= 0 for entry in broken["timeline"])
 
 
 def test_a_failure_of_the_server_itself_is_a_problem_too(probe_plugins, tmp_path, monkeypatch):

@@ -20,12 +20,14 @@ def make_plugins() -> list[PluginStatus]:
         InterpreterStatus(index, state, 1, 2, 9, account)
         for index, (state, account) in enumerate(zip(["running", "running", "lost"], accounts, strict=True))
     )
-    wordcount = PluginStatus("wordcount", "1.0", "running", "", "", "", "", interpreters, 7.5, 6, (function,))
+    wordcount = PluginStatus(
+        "wordcount", "1.0", "running", "", "", "", "", interpreters, 7.5, 6, (function,), restarts_total=9, lost=1
+    )
     unlimited = InterpreterStatus(3, "running", 0, 0, 0, MemoryAccount(1, 2, None, 3, 0, 0))
     return [
         wordcount,
-        PluginStatus("broken", "", "failed", "it failed", "", "", ""),
-        PluginStatus("free", "", "running", "", "", "", "", (unlimited,)),
+        PluginStatus("broken", "", "fatal", "it failed", "", "", ""),
+        PluginStatus("free", "", "reloading", "", "", "", "", (unlimited,)),
     ]
 
 
@@ -43,6 +45,7 @@ def test_the_text_parses_and_holds_every_figure():
     expected = {
         ("pyhost_plugin_up", ("plugin", "wordcount")): 1,
         ("pyhost_plugin_up", ("plugin", "broken")): 0,
+        ("pyhost_plugin_up", ("plugin", "free")): 1,
         ("pyhost_queued_calls", ("plugin", "wordcount")): 3,
         ("pyhost_running_calls", ("plugin", "wordcount")): 6,
         ("pyhost_interpreters", ("plugin", "wordcount"), ("state", "running")): 2,
@@ -64,6 +67,10 @@ def test_the_text_parses_and_holds_every_figure():
         ("pyhost_cpu_seconds_total", ("plugin", "broken")): 0,
         ("pyhost_interpreters_replaced_total", ("plugin", "wordcount")): 6,
         ("pyhost_memory_bytes", ("plugin", "free")): 1,
+        ("pyhost_plugin_restarts_total", ("plugin", "wordcount")): 9,
+        ("pyhost_plugin_restarts_total", ("plugin", "broken")): 0,
+        ("pyhost_interpreters_lost", ("plugin", "wordcount")): 1,
+        ("pyhost_interpreters_lost", ("plugin", "free")): 0,
     }
     assert {key: found[key[0], frozenset(key[1:])] for key in expected} == expected
     assert content_type.startswith("text/plain")

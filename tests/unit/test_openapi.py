@@ -163,3 +163,13 @@ def test_what_the_document_allows_is_what_the_gateway_lets_pass(schema, value):
     else:
         enforced = True
     assert enforced == published
+
+
+def test_only_draining_has_a_timeout_of_its_own():
+    paths = openapi.document([], "1.0", token=False)["paths"]
+    with_timeout = {
+        action
+        for action in openapi.CHANGES
+        if "timeout" in [item["name"] for item in paths[f"/plugins/{{plugin}}/{action}"]["parameters"]]
+    }
+    assert with_timeout == {"drain"}

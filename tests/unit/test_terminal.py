@@ -33,7 +33,7 @@ PLUGIN = {
 BROKEN = PLUGIN | {
     "name": "broken",
     "version": "",
-    "state": "failed",
+    "state": "fatal",
     "reason": "ModuleNotFoundError: No module named 'numpy' [red]",
     "interpreters": [],
     "latency": {"count": 0, "p50": 0.0, "p99": 0.0},
@@ -49,7 +49,7 @@ def test_the_table_has_a_line_per_plugin_and_the_reasons_below(capsys):
         "NAME VERSION STATE INTERPRETERS QUEUED RUNNING CALLS ERRORS P50 P99 MEMORY CPU CPU %"
     )
     assert " ".join(lines[1]) == "wordcount 1.0 running 2 1 2 3000 4 850 µs 12.3 ms 12.3 / 64 MiB 2.50 s 150.0"
-    assert " ".join(lines[2]) == "broken failed 0 1 2 3000 4 2.50 s"
+    assert " ".join(lines[2]) == "broken fatal 0 1 2 3000 4 2.50 s"
     assert " ".join(lines[3]) == "broken: ModuleNotFoundError: No module named 'numpy' [red]"
     assert len(lines) == 4
 
@@ -91,3 +91,41 @@ def test_json_says_what_messagepack_said(capsys):
         "7": "2025-01-02T00:00:00+00:00",
         "[1, 'YQ==']": {},
     }
+
+
+def test_a_timeline_says_how_it_stands_and_what_has_happened(capsys):
+    moments = [datetime.datetime(2025, 1, 2, 3, 4, 5, 678_901), datetime.datetime(2025, 1, 2, 3, 4, 6, 7_000)]
+    broken = {
+        "name": "broken",
+        "state": "backoff",
+        "reason": "LookupError: no [red] wares",
+        "next_start": 0.4,
+        "restarts": 2,
+        "intensity": 5,
+        "lost": 1,
+        "timeline": [
+            {"time": moments[0].timestamp(), "text": "did not start: LookupError: no [red] wares"},
+            {"time": moments[1].timestamp(), "text": "restarts in 400 ms (2 of 5)"},
+        ],
+    }
+    fine = {
+        "name": "fine",
+        "state": "running",
+        "reason": "",
+        "next_start": None,
+        "restarts": 0,
+        "lost": 0,
+        "timeline": [],
+    }
+    terminal.print_timelines([broken, fine])
+    assert capsys.readouterr().out == (
+        "\nbroken: backoff (LookupError: no [red] wares), starts in 400 ms, 2 of 5 restarts, lost interpreters: 1\n"
+        "  2025-01-02 03:04:05.678  did not start: LookupError: no [red] wares\n"
+        "  2025-01-02 03:04:06.007  restarts in 400 ms (2 of 5)\n"
+        "\nfine: running\n"
+    )
+
+
+@pytest.mark.parametrize(("state", "style"), [("running", "green"), ("reloading", "green"), ("backoff", "red")])
+def test_a_state_is_green_while_calls_are_taken(state, style):
+    assert terminal.state({"state": state}).style == style

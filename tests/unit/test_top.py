@@ -31,7 +31,7 @@ def plugin(name: str, cpu: float | None = 0.0, calls: float = 0.0, memory: int |
 
 BUSY = plugin("busy", cpu=180.0, calls=1234.5, memory=MIB) | {"latency": {"count": 9, "p50": 0.00085, "p99": 0.0123}}
 FULL = plugin("full", cpu=1.0, calls=2.0, memory=60 * MIB, errors=1.0)
-BROKEN = plugin("broken", cpu=None) | {"state": "failed", "interpreters": []}
+BROKEN = plugin("broken", cpu=None) | {"state": "fatal", "interpreters": []}
 PLUGINS = [BROKEN, BUSY, FULL]
 
 
@@ -53,7 +53,7 @@ def test_a_view_has_the_process_and_a_line_per_plugin():
         "PLUGIN STATE   INTERP.      MEMORY CPU % CALLS/S    P50     P99 ERRORS",
         "busy   running       1  1 / 64 MiB 180.0  1234.5 850 µs 12.3 ms      4",
         "full   running       1 60 / 64 MiB   1.0     2.0                     4",
-        "broken failed        0                                               4",
+        "broken fatal         0                                               4",
     ]
 
 
@@ -65,7 +65,7 @@ def test_before_the_second_sample_nothing_is_said_of_the_processes_cpu():
 def test_what_needs_attention_is_coloured():
     text = drawn({"process": PROCESS, "plugins": PLUGINS}, colours=True)
     assert "\x1b[33m60 / 64 MiB\x1b[0m" in text
-    assert "\x1b[31mfailed" in text
+    assert "\x1b[31mfatal" in text
     assert len(re.findall(r"\x1b\[31m *4\x1b", text)) == 1  # the errors of the plugin that has errors now
 
 

@@ -18,6 +18,7 @@ from pyhost.status import (
     MemoryAccount,
     ParameterDescription,
     PluginStatus,
+    TimelineEntry,
 )
 
 BOUNDS = [0.001 * 2**exponent for exponent in range(12)] + [float("inf")]
@@ -53,6 +54,12 @@ PLUGIN = PluginStatus(
     cpu=3.5,
     replaced=1,
     functions=(function("count", latency(0.001, 0.004)), function("unused", latency())),
+    restarts=2,
+    restarts_total=7,
+    intensity=5,
+    next_start=0.25,
+    lost=1,
+    timeline=(TimelineEntry(1000.5, "started in 4.10 ms (version 1.0)"), TimelineEntry(1001.0, "restarts at once")),
 )
 
 
@@ -73,6 +80,17 @@ def test_a_plugin_is_plain_data_with_its_sums():
         "replaced": 1,
         "rates": {"cpu_percent": 150.0, "calls_per_second": 20.0, "errors_per_second": 0.5},
     }
+    assert {key: view[key] for key in ("restarts", "restarts_total", "intensity", "next_start", "lost")} == {
+        "restarts": 2,
+        "restarts_total": 7,
+        "intensity": 5,
+        "next_start": 0.25,
+        "lost": 1,
+    }
+    assert view["timeline"] == [
+        {"time": 1000.5, "text": "started in 4.10 ms (version 1.0)"},
+        {"time": 1001.0, "text": "restarts at once"},
+    ]
     assert view["interpreters"][1] == {
         "id": 8,
         "state": "lost",
