@@ -118,6 +118,28 @@ typedef struct pyh_account_thread {
 /* initial-exec: read at every allocation, without a call. */
 extern _Thread_local pyh_account_thread pyh_this_thread __attribute__((tls_model("initial-exec")));
 
+/* What a thread charged before it entered an account. */
+typedef struct pyh_account_before {
+    pyh_account *scope;
+    uint32_t visits;
+} pyh_account_before;
+
+/* Until it leaves, this thread charges the account for all that it allocates and frees, whatever it is attached to: for
+ * thread states, which are made and dropped by threads that are not. Pairs nest. */
+static inline pyh_account_before pyh_account_enter(pyh_account *account)
+{
+    pyh_account_before before = {pyh_this_thread.scope, pyh_this_thread.visits};
+    pyh_this_thread.scope = account;
+    pyh_this_thread.visits = 0;
+    return before;
+}
+
+static inline void pyh_account_leave(pyh_account_before before)
+{
+    pyh_this_thread.scope = before.scope;
+    pyh_this_thread.visits = before.visits;
+}
+
 /* Raised when an account is opened or closed: what threads know is old then. */
 extern _Atomic uint64_t pyh_account_epoch;
 

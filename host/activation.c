@@ -153,9 +153,9 @@ static bool interrupt(const runaway *call)
     if (!pyh_interp_enter(interp)) {
         return false;
     }
+    pyh_account_before before = pyh_account_enter(interp->account);
     PyThreadState *thread_state = PyThreadState_New(interp->python);
     if (thread_state != NULL) {
-        pyh_this_thread.visits++;
         PyEval_RestoreThread(thread_state);
         runs = atomic_load(&call->activation->sequence) == call->sequence;
         if (runs && interp->interrupt_class != NULL) {
@@ -164,8 +164,8 @@ static bool interrupt(const runaway *call)
         }
         PyThreadState_Clear(thread_state);
         PyThreadState_DeleteCurrent();
-        pyh_this_thread.visits--;
     }
+    pyh_account_leave(before);
     pyh_interp_leave(interp);
     return runs;
 }

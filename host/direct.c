@@ -54,11 +54,11 @@ static void forget_thread(void *entries)
         if (pyh_interp_enter(entry->interp)) {
             PyThreadState *thread_state = take_thread_state(entry);
             if (thread_state != NULL) {
-                pyh_this_thread.visits++;
+                pyh_account_before before = pyh_account_enter(entry->interp->account);
                 PyEval_RestoreThread(thread_state);
                 PyThreadState_Clear(thread_state);
                 PyThreadState_DeleteCurrent();
-                pyh_this_thread.visits--;
+                pyh_account_leave(before);
             }
             pyh_interp_leave(entry->interp);
         } else {
@@ -96,7 +96,9 @@ static PyThreadState *thread_state_of(pyh_direct *entry)
 {
     pyh_interp *interp = entry->interp;
     if (entry->thread_state == NULL) {
+        pyh_account_before before = pyh_account_enter(interp->account);
         PyThreadState *thread_state = PyThreadState_New(interp->python);
+        pyh_account_leave(before);
         if (thread_state == NULL) {
             return NULL;
         }
