@@ -155,7 +155,8 @@ def _make_due(memory: Supervision, now: float) -> Decision:
     if memory.due is None or now < memory.due:
         return memory, ()
     action = LoadAnew() if memory.state is State.BACKOFF else StartMissing()
-    return replace(memory, due=None), (action,)
+    # It counts from when it is made, which may be later than it was due.
+    return replace(memory, due=None, restarts=(*memory.restarts[:-1], now)), (action,)
 
 
 def _fail(

@@ -132,6 +132,11 @@ def test_a_restart_is_made_when_it_is_due_and_once():
     assert after(made, TimePassed(), now=5.0) == (made, ())
 
 
+def test_a_restart_that_is_made_late_counts_from_then():
+    memory, _ = after(RUNNING, InterpretersFailed("it broke", 2), InterpretersFailed("it broke", 1))
+    assert after(memory, TimePassed(), now=3.0)[0].restarts == (1.0, 3.0)
+
+
 class TestPolicies:
     @pytest.mark.parametrize("policy", ["on-failure", "never"])
     def test_an_exit_is_left_alone(self, policy):
