@@ -10,7 +10,7 @@
 /* Calls a function of the interpreter, as pyh_invoke does, on this thread. One that has a thread state elsewhere must
  * be attached to it: CPython would take this interpreter's for the thread's own, even when that is gone. Whatever
  * thread state the thread is attached to, if any, is detached meanwhile and attached again. CLOSED: the interpreter is
- * ending, or has not started yet. */
+ * ending, or has not started yet, or the thread's stack has no room for what a plugin may run. */
 pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t index, pyh_message *request,
                               int64_t deadline_ns, pyh_message **reply);
 
