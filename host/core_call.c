@@ -48,12 +48,24 @@ static PyObject *call_get_answered(PyObject *object, void *unused)
     return PyBool_FromLong(call == NULL || pyh_call_is_answered(call));
 }
 
-/* Answers a call that this plugin interpreter runs with the result, or with the exception that is set. */
+/* Until when code of the plugin may run for the call now: it may clean up after the deadline. */
+static int64_t limit_of(const pyh_call *call)
+{
+    bool is_late = call->deadline_ns != PYH_NEVER && call->deadline_ns <= pyh_now_ns();
+    return is_late ? pyh_deadline_after(CLEAN_UP_NS) : call->deadline_ns;
+}
+
+/* Answers a call that this plugin interpreter runs with the result, or with the exception that is set: their encoding
+ * may run code of the plugin. */
 static void conclude(pyh_core *core, Call *self, PyObject *result)
 {
     pyh_call *call = self->call;
     pyh_message *reply = NULL;
+    pyh_interp_run_call(core->interp, call);
+    pyh_activation_outer outer = pyh_activation_begin(core->interp->activation, limit_of(call));
     pyhost_status status = pyh_invoke_conclude(core->interp, result, call->submitted_ns, call->deadline_ns, &reply);
+    pyh_activation_end(core->interp->activation, outer);
+    pyh_interp_run_call(core->interp, NULL);
     self->call = NULL;
     atomic_fetch_sub_explicit(&core->interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(core->interp);
@@ -106,10 +118,7 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
         return NULL;
     }
     pyh_call *call = ((Call *)object)->call;
-    int64_t deadline_ns = call->deadline_ns;
-    if (deadline_ns != PYH_NEVER && deadline_ns <= pyh_now_ns()) {
-        deadline_ns = pyh_deadline_after(CLEAN_UP_NS);
-    }
+    int64_t deadline_ns = limit_of(call);
     pyh_interp_run_call(core->interp, call);
     pyh_stretch stretch = pyh_stretch_begin(core->interp, core->interp->activation, call->function->stats, deadline_ns);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);

@@ -34,21 +34,34 @@ PyObject *pyh_core_open_inbox(PyObject *module, PyObject *unused)
     return PyLong_FromLong(interp->notifier.read_fd);
 }
 
-/* Calls the coroutine function and hands the coroutine to start(coroutine, call, seconds_left). -1: start raised. */
-static int start_coroutine(pyh_core *core, pyh_call *call, PyObject *function, PyObject *start)
+/* Calls the coroutine function, whose own code may run already, as may code that rebuilds the arguments. */
+static PyObject *make_coroutine(pyh_core *core, pyh_call *call, PyObject *function)
 {
     pyh_arguments arguments;
-    PyObject *coroutine = NULL, *seconds_left = NULL, *none = NULL;
-    PyObject *handle = pyh_core_wrap_call(core, call);
-    if (handle == NULL) {
-        pyh_call_unref(call);
-        return -1;
-    }
+    PyObject *coroutine = NULL;
+    pyh_interp_run_call(core->interp, call);
+    pyh_stretch stretch =
+        pyh_stretch_begin(core->interp, core->interp->activation, call->function->stats, call->deadline_ns);
     if (pyh_codec_decode_arguments(&core->codec, call->request, &arguments) == PYHOST_OK) {
         coroutine = PyObject_Vectorcall(function, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                         arguments.keyword_names);
         pyh_arguments_clear(&arguments);
     }
+    pyh_stretch_end(&stretch);
+    pyh_interp_run_call(core->interp, NULL);
+    return coroutine;
+}
+
+/* Calls the coroutine function and hands the coroutine to start(coroutine, call, seconds_left). -1: start raised. */
+static int start_coroutine(pyh_core *core, pyh_call *call, PyObject *function, PyObject *start)
+{
+    PyObject *seconds_left = NULL, *none = NULL;
+    PyObject *handle = pyh_core_wrap_call(core, call);
+    if (handle == NULL) {
+        pyh_call_unref(call);
+        return -1;
+    }
+    PyObject *coroutine = make_coroutine(core, call, function);
     if (coroutine == NULL) {
         PyObject *exception = PyErr_GetRaisedException();
         none = PyObject_CallMethod(handle, "fail", "O", exception);
