@@ -1,12 +1,11 @@
 /* owner: see owner.h. What the interpreter loads and how it describes itself is Python's business (pyhost/guest.py);
- * here is only the order of things. Ending: no more visits, on_stop, the direct callers' thread states, and then, only
- * if no other thread is left in it, Py_EndInterpreter: with one left that would kill the process. */
+ * here is only the order of things. */
 #include "owner.h"
 
 #include <marshal.h>
 
 #include "cpu.h"
-#include "direct.h"
+#include "ending.h"
 #include "failure.h"
 #include "invoke.h"
 #include "memory.h"
@@ -196,56 +195,6 @@ static void serve(pyh_interp *interp)
     }
 }
 
-static void stop_plugin(pyh_interp *interp)
-{
-    int64_t stop_limit_ns = interp->assignment.stop_limit_ns;
-    atomic_store(&interp->stopping, true);
-    pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(stop_limit_ns));
-    PyObject *none = PyObject_CallMethod(interp->guest, "stop", "d", (double)stop_limit_ns / 1e9);
-    pyh_activation_end(interp->activation, outer); /* an interrupt would cut the description short, too */
-    if (none == NULL) {
-        interp->stop_reply = pyh_failure_take(interp, PYHOST_RAISED);
-    }
-    Py_XDECREF(none);
-}
-
-static bool other_threads_left(pyh_interp *interp)
-{
-    PyThreadState *first = PyInterpreterState_ThreadHead(interp->python);
-    return first != interp->thread_state || PyThreadState_Next(first) != NULL;
-}
-
-static void drop_references(pyh_interp *interp)
-{
-    pyh_account_set_limit(interp->account, PYH_NO_LIMIT, NULL);
-    Py_CLEAR(interp->functions);
-    Py_CLEAR(interp->describe);
-    Py_CLEAR(interp->interrupt_class);
-    Py_CLEAR(interp->guest);
-    Py_CLEAR(interp->module);
-}
-
-/* Ends the interpreter, or sets it aside and returns false. No GIL is held afterwards. */
-static bool end(pyh_interp *interp)
-{
-    if (interp->guest != NULL && interp->start_status == PYHOST_OK) {
-        stop_plugin(interp);
-    }
-    PyEval_SaveThread();
-    pyh_interp_vacate(interp);
-    PyEval_RestoreThread(interp->thread_state);
-    pyh_direct_clear(interp);
-    if (other_threads_left(interp)) {
-        pyh_interp_set_aside(interp);
-        PyEval_SaveThread();
-        return false;
-    }
-    drop_references(interp);
-    interp->codec = NULL;
-    pyh_runtime_end_interpreter(interp->thread_state, interp->account);
-    return true;
-}
-
 static void set_activation(pyh_interp *interp, pyh_activation *activation)
 {
     pyh_mutex_lock(&interp->mutex);
@@ -330,9 +279,10 @@ void *pyh_owner_main(void *argument)
         serve(interp);
     }
     bool has_failed = !running && interp->start_status != PYHOST_CLOSED;
-    if (interp->thread_state == NULL || end(interp)) {
-        pyh_interp_ended(interp, has_failed ? PYH_INTERP_FAILED : PYH_INTERP_STOPPED);
+    if (interp->thread_state != NULL) {
+        pyh_ending_run(interp);
     }
+    pyh_interp_ended(interp, has_failed ? PYH_INTERP_FAILED : PYH_INTERP_STOPPED);
     pyh_activation *activation = interp->activation;
     set_activation(interp, NULL);
     pyh_activation_retire(activation);

@@ -14,7 +14,7 @@ from typing import Any
 import pyhost
 from pyhost import _core
 
-_MODULES = ("plugin", "__init__", "guest")
+_MODULES = ("plugin", "__init__", "guards", "guest")
 """What every plugin imports, in an order in which each finds what it imports."""
 
 
@@ -52,6 +52,7 @@ def guest_bundle(preload: tuple[str, ...] = ()) -> dict[str, Any]:
         "path": standard_library_paths(),
         "preload": preload,
         "core": getattr(_core, "__file__", None),
+        "ending": _stripped(folder / "ending.py"),
         "modules": tuple(
             (names.get(name, f"pyhost.{name}"), str(folder / f"{name}.py"), _stripped(folder / f"{name}.py"))
             for name in _MODULES

@@ -160,8 +160,25 @@ class PluginError(CallError):
         self.traceback_text = traceback_text
         for note in notes:
             self.add_note(note)
+        advice = advice_for(message)
+        if advice:
+            self.add_note(f"in a plugin: {advice}")
         if traceback_text:
             self.add_note(f"in plugin {self.plugin!r}:\n{traceback_text.rstrip()}")
+
+
+_ADVICE = (
+    ("daemon threads are disabled", "start it without daemon=True, and let an @pyhost.on_stop function end it"),
+    ("fork not supported", 'use subprocess, or multiprocessing\'s "spawn"'),
+    ("exec not supported", "use subprocess"),
+    ("preexec_fn not supported", "use subprocess without preexec_fn"),
+    ("only works in main thread of the main interpreter", "the host handles the signals of the process; use on_stop"),
+)
+
+
+def advice_for(message: str) -> str:
+    """What a plugin's author can do about what CPython refuses in a plugin's interpreter; "" for anything else."""
+    return next((advice for part, advice in _ADVICE if part in message), "")
 
 
 def _mebibytes(size: int) -> str:

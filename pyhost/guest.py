@@ -6,6 +6,7 @@ so it is next to nothing; ``traceback`` and ``annotationlib`` come only when the
 
 import sys
 
+from pyhost import guards
 from pyhost.plugin import MARK, DeadlineInterrupt, MemoryLimitReached
 
 TYPE_CHECKING = False
@@ -14,22 +15,25 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from pyhost.ending import Ending
     from pyhost.guest_loop import GuestLoop
 
     type Description = dict[str, Any]
 
-__all__ = ["DeadlineInterrupt", "Guest", "MemoryLimitReached", "describe_exception"]
+__all__ = ["DeadlineInterrupt", "Guest", "MemoryLimitReached", "begin_ending", "describe_exception"]
 
 CO_COROUTINE = 0x80
 ON_RELOAD = "<on_reload>"
 """The name, which no export can have, of the function that a plugin's next version takes its state from."""
+LONGEST_TEXT = 1 << 20
+"""Characters of an exception's message, of one of its notes, and of its traceback; more is cut in the middle."""
 
 
 class Guest:
     """The plugin of this interpreter: imported, started, described.
 
     ``functions`` are its exports; ``description`` says of them, in the same order, what the host needs, as plain data.
-    ``serve`` runs the calls until there are no more; None: the C half does.
+    ``serve`` runs the calls until there are no more; None: the C half does. ``pyhost.ending`` ends it.
     """
 
     def __init__(self, config: "dict[str, Any]") -> None:
@@ -39,7 +43,7 @@ class Guest:
         descriptions: list[Description] = []
         start_hooks = []
         reload_hooks = []
-        self._stop_hooks = []
+        self.stop_hooks = []
         for value, marks in _marked(module):
             if "export" in marks:
                 functions.append(value)
@@ -47,7 +51,7 @@ class Guest:
             if "on_start" in marks:
                 start_hooks.append(value)
             if "on_stop" in marks:
-                self._stop_hooks.append(value)
+                self.stop_hooks.append(value)
             if "on_reload" in marks:
                 reload_hooks.append(value)
         _check_names(descriptions, config["expected"])
@@ -59,50 +63,49 @@ class Guest:
             "reloads": bool(reload_hooks),
         }
         self.serve: Callable[[], None] | None = None
-        self._loop: GuestLoop | None = None
+        self.loop: GuestLoop | None = None
         are_coroutines = tuple(map(_is_coroutine_function, self.functions))
-        if any(are_coroutines) or any(map(_is_coroutine_function, start_hooks + self._stop_hooks)):
+        if any(are_coroutines) or any(map(_is_coroutine_function, start_hooks + self.stop_hooks)):
             from pyhost import guest_loop
 
-            self._loop = guest_loop.GuestLoop(are_coroutines)
-            self.serve = self._loop.serve
+            self.loop = guest_loop.GuestLoop(are_coroutines)
+            self.serve = self.loop.serve
         state = _state_of_version_before(config["name"]) if config["takes_over"] else None
         for hook in start_hooks:
-            self._run_hook(hook, *((state,) if _takes_argument(hook) else ()))
+            self.run_hook(hook, config["start_limit"], *((state,) if _takes_argument(hook) else ()))
 
-    def stop(self, grace: float) -> None:
-        """Run the ``on_stop`` and ``atexit`` functions, then wait up to ``grace`` seconds for the plugin's own threads.
-
-        Raises what the first hook raised that failed; the others have run all the same.
-        """
-        failures: list[BaseException] = []
-        for hook in self._stop_hooks:
-            try:
-                self._run_hook(hook)
-            except BaseException as error:
-                failures.append(error)
-        if self._loop is not None:
-            self._loop.close()
-        if "atexit" in sys.modules:
-            sys.modules["atexit"]._run_exitfuncs()
-        if "threading" in sys.modules:
-            _join_threads(sys.modules["threading"], grace)
-        if failures:
-            raise failures[0]
-
-    def _run_hook(self, hook: "Callable[..., Any]", *arguments: "Any") -> None:
-        if self._loop is not None:
-            self._loop.run_hook(hook, *arguments)
+    def run_hook(self, hook: "Callable[..., Any]", limit: float, *arguments: "Any") -> None:
+        """Run an ``on_start`` or ``on_stop`` function; an ``async`` one for up to ``limit`` seconds."""
+        if self.loop is not None:
+            self.loop.run_hook(hook, limit, *arguments)
         else:
             hook(*arguments)
 
 
-def prepare(preload: "tuple[str, ...]") -> None:
-    """Make the interpreter what a plugin finds, before it is known which; ``preload`` names modules to import."""
+_code: "dict[str, bytes]" = {}
+"""Marshalled code of modules that are needed once."""
+
+
+def prepare(ending: bytes, preload: "tuple[str, ...]") -> None:
+    """Make the interpreter what a plugin finds, before it is known which.
+
+    ``ending`` is the code of ``pyhost.ending``, for its end; ``preload`` names modules to import.
+    """
+    _code["ending"] = ending
+    guards.install()
     _import_zips_at_need()
     _restore_site_builtins()
     for name in preload:
         __import__(name)
+
+
+def begin_ending(guest: "Guest | None") -> "Ending":
+    """What ends the plugin; with None one that did not start. Nothing is looked for on the way: it has to work."""
+    import marshal
+
+    namespace: dict[str, Any] = {"__name__": "pyhost.ending", "__builtins__": __builtins__}
+    exec(marshal.loads(_code["ending"]), namespace)
+    return namespace["Ending"](guest)  # type: ignore[no-any-return]
 
 
 def _check_names(descriptions: "list[Description]", expected: "tuple[str, ...] | None") -> None:
@@ -133,35 +136,34 @@ def _takes_argument(hook: "Callable[..., Any]") -> bool:
     return code is not None and code.co_argcount > (getattr(inner, "__self__", None) is not None)
 
 
-def _join_threads(threading: "Any", grace: float) -> None:
-    # Where executors tell their idle threads to end. Python itself would run these too late, in Py_EndInterpreter.
-    while threading._threading_atexits:
-        threading._threading_atexits.pop()()
-    for thread in threading.enumerate():
-        # What threading calls the main thread is the process's; dummies are threads that it did not start.
-        if thread is not threading.main_thread() and not isinstance(thread, threading._DummyThread):
-            thread.join(grace)
-    # The stand-in for this thread, which join makes, would be deleted after the module's own globals, and complain.
-    getattr(threading, "_thread_local_info", threading).__dict__.pop("_track_dummy_thread_ref", None)
-
-
 def describe_exception(error: BaseException) -> tuple[str, str, tuple[str, ...], str]:
     """The exception as text: qualified type name, message, notes, and the whole traceback."""
     import traceback
 
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    try:
-        message = str(error)
-    except Exception as failure:
-        message = f"(its str() raised {type(failure).__name__})"
     notes = getattr(error, "__notes__", ())
-    notes = tuple(str(note) for note in notes) if isinstance(notes, list) else ()
+    notes = tuple(map(_text_of, notes)) if isinstance(notes, list) else ()
     # What another plugin raised is in the traceback; as a note as well it would double from plugin to plugin.
     inner = str(getattr(error, "traceback_text", "")).rstrip()
     if inner:
         notes = tuple(note for note in notes if not note.endswith(inner))
-    return name, message, notes, "".join(traceback.format_exception(error))
+    return name, _text_of(error), notes, _shortened("".join(traceback.format_exception(error)))
+
+
+def _text_of(value: object) -> str:
+    try:
+        return _shortened(str(value))
+    except DeadlineInterrupt:
+        raise
+    except BaseException as failure:
+        return f"(its str() raised {type(failure).__name__})"
+
+
+def _shortened(text: str) -> str:
+    left_out = len(text) - LONGEST_TEXT
+    half = LONGEST_TEXT // 2
+    return text if left_out <= 0 else f"{text[:half]}\n[{left_out} characters are left out]\n{text[-half:]}"
 
 
 def describe_function(function: "Callable[..., Any]", mark: "dict[str, Any]") -> "Description":

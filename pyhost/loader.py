@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyhost.bundle import code_of, standard_library_paths
-from pyhost.errors import PluginLoadError
+from pyhost.errors import PluginLoadError, advice_for
 from pyhost.guest import ON_RELOAD
 from pyhost.lifecycle import InterpreterState
 from pyhost.manifest import Manifest, entry_file, fingerprint
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 STOP_LIMIT = 5.0
 """Seconds for a plugin's on_stop and for its own threads to end."""
+END_LIMIT = 2.5
+"""Seconds more for what is interrupted then, and for destructors; what has not ended after that is set aside."""
 _SLICE = 0.1
 """Seconds after which a wait looks whether it is to end sooner than it thought."""
 _ENDED = {InterpreterState.STOPPED, InterpreterState.FAILED}
@@ -58,6 +60,7 @@ def boot_configuration(
         "file": str(file) if file is not None else None,
         "code": code_of(manifest.module, str(file)) if file is not None else None,
         "expected": tuple(expected) if expected is not None else None,
+        "start_limit": manifest.limits.start,
     }
 
 
@@ -169,7 +172,8 @@ class LoadedPlugin:
         """Wait for the end of its interpreters, which are closed; the tracebacks of what failed in on_stop.
 
         At the deadline, or what ``hurry`` says, the calls of those that run still are given up; what does not end
-        within ``STOP_LIMIT`` after that is set aside. What is set aside already is not waited for again.
+        within ``STOP_LIMIT`` and ``END_LIMIT`` after that is set aside. What is set aside already is not waited for
+        again.
         """
         self.hurry(deadline)
         return self._end((*self.members, *self._leaving), deadline)
@@ -306,7 +310,7 @@ class LoadedPlugin:
         late = [item for item in waited_for if not _wait(item, item.wait_ended, lambda: min(deadline, self._until))]
         for interpreter in late:
             interpreter.abandon()
-        limit = time.monotonic() + STOP_LIMIT
+        limit = time.monotonic() + STOP_LIMIT + END_LIMIT
         for interpreter in late:
             if not _wait(interpreter, interpreter.wait_ended, lambda: limit):
                 interpreter.set_aside()
@@ -339,7 +343,9 @@ class LoadedPlugin:
                 type_name, message, _, traceback_text = detail
                 reason = f"{type_name}: {message}" if message else type_name
                 exited = type_name == "SystemExit" and message in {"", "0", "None"}
-                return StartFailure(PluginLoadError(name, reason, traceback_text), exited)
+                advice = advice_for(message)
+                error = PluginLoadError(name, f"{reason}; {advice}" if advice else reason, traceback_text)
+                return StartFailure(error, exited)
             case _:
                 return StartFailure(PluginLoadError(name, "CPython could not create another interpreter"))
 

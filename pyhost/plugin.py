@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DeadlineInterrupt(BaseException):
-    """Raised inside a plugin when its running call has passed its deadline.
+    """Raised inside a plugin when its running call has passed its deadline, or in what still runs when it has stopped.
 
     Derives from BaseException so that ``except Exception`` does not swallow it. Catch it only to clean up.
     """

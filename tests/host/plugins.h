@@ -34,6 +34,9 @@ enum {
 
 static PyThreadState *plugins_main_state;
 
+/* Of the interpreters that are made from now on. */
+static int64_t plugins_stop_limit_ns = PYH_NEVER;
+
 static inline void plugins_attach(void)
 {
     PyEval_RestoreThread(plugins_main_state);
@@ -81,9 +84,9 @@ static inline pyh_message *plugins_message(PyObject *value)
 /* What a guest starts with: the module that the file holds, or one that is found by its name. Attached. */
 static inline pyh_message *plugins_boot(const char *module, const char *file)
 {
-    return plugins_message(Py_BuildValue("{sssOsOssszsOsO}", "name", module, "takes_over", Py_False, "path",
+    return plugins_message(Py_BuildValue("{sssOsOssszsOsOsd}", "name", module, "takes_over", Py_False, "path",
                                          PySys_GetObject("path"), "module", module, "file", file, "code", Py_None,
-                                         "expected", Py_None));
+                                         "expected", Py_None, "start_limit", 60.0));
 }
 
 /* An interpreter that begins to warm up. */
@@ -109,7 +112,7 @@ static inline pyhost_status plugins_assign(pyh_interp *interp, const char *modul
         .memory_limit_bytes = limit_bytes,
         .boot = plugins_boot(module, file),
         .start_limit_ns = PYH_NEVER,
-        .stop_limit_ns = PYH_NEVER,
+        .stop_limit_ns = plugins_stop_limit_ns,
         .grace_ns = PYH_NEVER,
     };
     plugins_detach();

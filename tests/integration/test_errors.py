@@ -125,7 +125,8 @@ class TestText:
     def test_one_that_cannot_be_described_is_named_at_least(self, run):
         error = run("raise MuteForGood")
         assert "MuteForGood" in error.type_name
-        assert error.message == ""
+        assert error.message == "(its str() raised KeyboardInterrupt)"
+        assert "in run" in error.traceback_text
 
     @pytest.mark.parametrize(
         ("statement", "type_name"),
