@@ -97,6 +97,7 @@ static int interrupt_others(pyh_interp *interp)
     for (; thread != NULL; thread = PyThreadState_Next(thread)) {
         if (thread != interp->thread_state) {
             count += PyThreadState_SetAsyncExc(thread->thread_id, interp->interrupt_class);
+            pyh_thread_wake((pthread_t)thread->thread_id); /* alive, as it needs the GIL to take its thread state off */
         }
     }
     return count;

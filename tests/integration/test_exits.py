@@ -121,6 +121,9 @@ def indented(code: str) -> str:
     return "".join(f"    {line}\n" for line in code.splitlines())
 
 
+KILL = "\n@pyhost.export\ndef kill(number): os.kill(os.getpid(), number)\n"
+
+
 # What the system does to the process cannot be guarded against.
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_signal_ends_the_host(run_program, number):
@@ -129,7 +132,7 @@ def test_a_signal_ends_the_host(run_program, number):
         host = maker.start(plugin=COMMON + KILL)
         host.call("plugin.kill", number)
         """,
-        KILL="\n@pyhost.export\ndef kill(number): os.kill(os.getpid(), number)\n",
+        KILL=KILL,
         number=int(number),
     )
     assert outcome.code == -number
@@ -138,15 +141,15 @@ def test_a_signal_ends_the_host(run_program, number):
 def test_sigint_reaches_the_programs_main_thread(run_program):
     outcome = run_program(
         """
-        import signal
-        host = maker.start(plugin=COMMON + "\\nimport signal\\n@pyhost.export\\ndef interrupt(): signal.raise_signal(signal.SIGINT)")
+        import signal, time
+        host = maker.start(plugin=COMMON + KILL)
         try:
-            host.call("plugin.interrupt")
-            import time
+            host.call("plugin.kill", signal.SIGINT)
             time.sleep(60)
         except KeyboardInterrupt:
             print(host.call("plugin.identity", "serves on"))
-        """
+        """,
+        KILL=KILL,
     )
     assert (outcome.code, outcome.output) == (0, "serves on\n"), outcome.errors
 

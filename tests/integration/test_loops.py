@@ -154,6 +154,15 @@ def test_what_does_not_end_is_left_behind(host, capfd, name):
     assert message in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("start", ["asyncio.create_task(spin())", "loop.call_soon(lambda: spin().send(None))"])
+def test_a_task_or_a_callback_that_never_yields_is_interrupted_at_the_end(host, capfd, start):
+    host.call("plugin.run", f"async def spin():\n    while True: pass\nkept.append({start})")
+    with pytest.raises(TimeoutError):
+        host.call("plugin.two", timeout=0.1)
+    host.close(grace=0.1)
+    assert _core.lost_count() == 0
+
+
 def test_a_call_that_swallows_its_cancellation_does_not_keep_the_plugin_from_ending(host):
     with pytest.raises(TimeoutError):
         host.call("plugin.run", SWALLOW, timeout=0.1)
