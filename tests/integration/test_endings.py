@@ -176,10 +176,10 @@ def test_what_can_end_ends(maker, capfd, monkeypatch, name):
 
 
 def test_a_plugin_that_does_not_load_ends_with_its_threads(maker):
-    host = maker.start(
-        plugin=SPIN + "import threading\nthreading.Thread(target=spin).start()\nraise LookupError", other=COMMON
-    )
-    assert host.status("plugin").state == "failed"
+    code = SPIN + "import threading\nthreading.Thread(target=spin).start()\nraise LookupError"
+    maker.write("plugin", code, restart={"policy": "never"})
+    host = maker.start(other=COMMON)
+    assert host.status("plugin").state == "fatal"
     assert _core.lost_count() == 0
     assert host.call("other.identity", 1) == 1
 
