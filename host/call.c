@@ -6,7 +6,23 @@
 #include "completions.h"
 #include "interp.h"
 
+_Thread_local uint64_t *pyh_running_number;
+
+static _Atomic uint64_t last_number;
+
 static void call_fire(pyh_timer *timer);
+
+uint64_t pyh_call_running_number(void)
+{
+    uint64_t *number = pyh_running_number;
+    if (number == NULL) {
+        return 0;
+    }
+    if (*number == 0) {
+        *number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
+    }
+    return *number;
+}
 
 pyh_call *pyh_call_new(pyh_route *route, pyh_function *function, pyh_message *request)
 {

@@ -34,6 +34,8 @@ typedef struct pyh_call {
     int64_t run_limit_ns;                /* instead of a deadline: time from its start; PYH_NEVER for none */
     struct pyh_completions *completions; /* owned; NULL: a thread waits for `answered` */
     void *token;                         /* for the completions' owner */
+    /* the thread that runs it */
+    uint64_t number; /* 0 until it is asked for */
     /* atomic: acquire/release, the answer is published by it */
     _Atomic uint32_t references;
     _Atomic uint32_t state;
@@ -70,6 +72,11 @@ bool pyh_call_give_up(pyh_call *call);
 void pyh_call_arm(pyh_call *call, int64_t at_ns);
 
 bool pyh_call_is_answered(pyh_call *call);
+
+/* Where the number of the call that this thread runs stands, a direct one's, too; NULL outside any. */
+extern _Thread_local uint64_t *pyh_running_number;
+/* That number, unique in the process, given when it is first asked for; 0 outside any call. */
+uint64_t pyh_call_running_number(void);
 
 /* Waits for the answer until the call's deadline and answers it with TIMEOUT then. OK once it is answered, or
  * INTERRUPTED when a signal handler ran: wait again, or give it up. No GIL held. */

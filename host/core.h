@@ -89,4 +89,19 @@ pyhost_status pyh_core_function_resolve(PyObject *function, pyh_route **route, p
 PyObject *pyh_core_serve_ready(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *pyh_core_open_inbox(PyObject *module, PyObject *unused);
 
+/* Functions of the module and methods of Router for the log, see core_log.c. */
+PyObject *pyh_core_log_level(PyObject *module, PyObject *unused);
+PyObject *pyh_core_log_name(PyObject *module, PyObject *arguments);
+PyObject *pyh_core_log_record(PyObject *module, PyObject *arguments);
+PyObject *pyh_core_name_crashes(PyObject *module, PyObject *unused);
+PyObject *pyh_core_router_open_log(PyObject *router, PyObject *level);
+PyObject *pyh_core_router_close_log(PyObject *router, PyObject *unused);
+PyObject *pyh_core_router_take_log(PyObject *router, PyObject *arguments);
+
+/* Functions of the module for the plugin's side, see core_stream.c. */
+PyObject *pyh_core_log_install(PyObject *module, PyObject *unused);
+PyObject *pyh_core_report_thread(PyObject *module, PyObject *arguments);
+PyObject *pyh_core_report_unraisable(PyObject *module, PyObject *arguments);
+PyObject *pyh_core_find_spec(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+
 #endif

@@ -2,6 +2,7 @@
 #include "core.h"
 #include "failure.h"
 #include "invoke.h"
+#include "lines.h"
 
 /* Steps that begin after the deadline clean up, and may take so long. */
 enum { CLEAN_UP_NS = 1000 * 1000 * 1000 };
@@ -67,6 +68,7 @@ static void conclude(pyh_core *core, Call *self, PyObject *result)
     pyh_activation_end(core->interp->activation, outer);
     pyh_interp_run_call(core->interp, NULL);
     self->call = NULL;
+    pyh_lines_end(core->interp->log_source);
     atomic_fetch_sub_explicit(&core->interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(core->interp);
     pyh_call_answer(call, status, reply);

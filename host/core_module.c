@@ -285,6 +285,24 @@ static PyMethodDef core_methods[] = {
      "called; for coroutine functions start(coroutine, call, seconds_left) is. Returns three truths: more may come; "
      "some "
      "running call was given up; all are to be."},
+    {"log_level", pyh_core_log_level, METH_NOARGS,
+     "log_level()\n--\n\nIn a plugin: from which level on the host wants records; None where nobody reads them."},
+    {"log_name", pyh_core_log_name, METH_VARARGS,
+     "log_name(plugin, version, /)\n--\n\nIn a plugin, once: what its records name. Elsewhere it does nothing."},
+    {"log_record", pyh_core_log_record, METH_VARARGS,
+     "log_record(level, logger, text, /)\n--\n\nIn a plugin: add a record to the host's log. Never waits."},
+    {"log_install", pyh_core_log_install, METH_NOARGS,
+     "log_install()\n--\n\nIn a plugin, once: what is printed, what logging is given and what nobody catches goes to "
+     "the "
+     "host's log. Nothing where the host reads none."},
+    {"report_thread", pyh_core_report_thread, METH_O, "report_thread(arguments, /)\n--\n\nthreading.excepthook."},
+    {"report_unraisable", pyh_core_report_unraisable, METH_O,
+     "report_unraisable(arguments, /)\n--\n\nsys.unraisablehook."},
+    {"find_spec", (PyCFunction)(void (*)(void))pyh_core_find_spec, METH_FASTCALL,
+     "find_spec(name, path=None, target=None, /)\n--\n\nAs a finder of sys.meta_path: sees the import of logging."},
+    {"name_crashes", pyh_core_name_crashes, METH_NOARGS,
+     "name_crashes()\n--\n\nFrom now on a signal that ends the process names the plugin on stderr. After "
+     "faulthandler.enable()."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -210,6 +210,17 @@ static PyMethodDef router_methods[] = {
     {"statistics", router_statistics, METH_O,
      "statistics(plugin, /)\n--\n\nFor each function (name, calls, errors, timeouts, rejected, total seconds, maximum "
      "seconds, ((upper bound in seconds, count), ...))."},
+    {"open_log", pyh_core_router_open_log, METH_O,
+     "open_log(level, /)\n--\n\nTake records of what plugins print and log; they are told to give those from this "
+     "level "
+     "on."},
+    {"take_log", pyh_core_router_take_log, METH_VARARGS,
+     "take_log(timeout, most, /)\n--\n\nWait for records, and take at most so many: a list of (plugin, version, "
+     "interpreter, call or None, time, level, logger, text, bytes by which the text was too long, records of the "
+     "interpreter that were lost after it); empty when the time is over, None when the log is closed and empty. One "
+     "thread."},
+    {"close_log", pyh_core_router_close_log, METH_NOARGS,
+     "close_log()\n--\n\nTake no more records; those that wait can still be taken."},
     {NULL, NULL, 0, NULL},
 };
 

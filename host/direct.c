@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "invoke.h"
+#include "lines.h"
 
 typedef struct pyh_direct {
     /* fixed: the thread's */
@@ -257,11 +258,15 @@ pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t
     }
     atomic_fetch_add_explicit(&interp->load, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
+    uint64_t number = 0, *outer_number = pyh_running_number;
+    pyh_running_number = &number;
     PyThreadState *outer = PyThreadState_Swap(here.thread_state);
     int allowed = bound_recursion(here.thread_state);
     pyhost_status status = pyh_invoke(interp, here.activation, function, index, request, deadline_ns, reply);
     restore_recursion(here.thread_state, allowed);
     PyThreadState_Swap(outer);
+    pyh_lines_end(interp->log_source);
+    pyh_running_number = outer_number;
     pyh_this_thread.visits--;
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);

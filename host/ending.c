@@ -4,8 +4,10 @@
  * in pyhost/ending.py. */
 #include "ending.h"
 
+#include "crash.h"
 #include "direct.h"
 #include "failure.h"
+#include "lines.h"
 #include "news.h"
 #include "runtime.h"
 
@@ -208,6 +210,8 @@ void pyh_ending_run(pyh_interp *interp)
     pyh_account_set_limit(interp->account, PYH_NO_LIMIT, NULL);
     drop_references(interp);
     interp->codec = NULL;
+    pyh_lines_end(interp->log_source);
+    pyh_crash_forget(interp->python);
     bound(INTERRUPTED_NS);
     pyh_runtime_end_interpreter(interp->thread_state, interp->account);
 }

@@ -35,7 +35,8 @@ pyh_interp *pyh_interp_new(pyh_router *router)
     pyh_event_init(&interp->ended);
     pyh_event_init(&interp->vacated);
     interp->account = pyh_account_new();
-    if (interp->account == NULL || pyh_channel_init(&interp->inbox, 1) != PYHOST_OK) {
+    interp->log_source = pyh_log_source_new(router->log, interp->id);
+    if (interp->account == NULL || interp->log_source == NULL || pyh_channel_init(&interp->inbox, 1) != PYHOST_OK) {
         return pyh_interp_unref(interp);
     }
     return interp;
@@ -66,6 +67,7 @@ pyh_interp *pyh_interp_unref(pyh_interp *interp)
         pyh_message_unref(interp->stop_reply);
         pyh_router_unref(interp->router);
         pyh_account_unref(interp->account);
+        pyh_log_source_unref(interp->log_source);
         free(interp->name);
         free(interp);
     }
@@ -212,6 +214,7 @@ void pyh_interp_call_given_up(pyh_interp *interp, const pyh_call *call)
 void pyh_interp_run_call(pyh_interp *interp, pyh_call *call)
 {
     pyh_current_call = call;
+    pyh_running_number = call != NULL ? &call->number : NULL;
     atomic_store_explicit(&interp->running_call, call, memory_order_release);
 }
 

@@ -47,21 +47,22 @@ typedef struct pyh_interp {
     _Atomic uint32_t running;  /* calls running */
     _Atomic uint32_t visitors; /* the top bit: closed to visitors */
     _Atomic uint64_t served;
-    _Atomic bool abandoned; /* its calls are given up */
-    _Atomic bool stopping;  /* it runs no calls any more, but on_stop */
-    _Atomic bool cancelled; /* a call that it runs was given up; for its event loop to look */
+    _Atomic bool abandoned;                 /* its calls are given up */
+    _Atomic bool stopping;                  /* it runs no calls any more, but on_stop */
+    _Atomic bool cancelled;                 /* a call that it runs was given up; for its event loop to look */
     _Atomic(const pyh_call *) running_call; /* only to compare with; set before it begins, NULL after it has ended */
     _Atomic bool has_notifier;              /* an asyncio loop watches the inbox */
     _Atomic int64_t asked_ns;               /* since when the loop has something to look at; 0: it has not */
-    _Atomic bool overdue;   /* a call in it has run past its deadline and the grace time */
+    _Atomic bool overdue;                   /* a call in it has run past its deadline and the grace time */
     /* fixed after new */
     uint64_t id;
     pyh_router *router; /* owned; what the plugin's own calls go through */
     pyh_channel inbox;
-    pyh_account *account; /* owned */
-    pyh_event warm;       /* set once it waits for its plugin, or, after `ready`, has failed to come so far */
-    pyh_event assigned;   /* set once it has its plugin, or is closed without one */
-    pyh_event ready;      /* set once started or failed; then start_status and start_reply are fixed */
+    pyh_account *account;       /* owned */
+    pyh_log_source *log_source; /* owned; what it adds to the router's log */
+    pyh_event warm;             /* set once it waits for its plugin, or, after `ready`, has failed to come so far */
+    pyh_event assigned;         /* set once it has its plugin, or is closed without one */
+    pyh_event ready;            /* set once started or failed; then start_status and start_reply are fixed */
     pyh_event ended;            /* set once the thread is about to return */
     pyh_event vacated;          /* set once closed to visitors and none is left */
     pthread_t thread;

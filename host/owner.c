@@ -5,9 +5,11 @@
 #include <marshal.h>
 
 #include "cpu.h"
+#include "crash.h"
 #include "ending.h"
 #include "failure.h"
 #include "invoke.h"
+#include "lines.h"
 #include "memory.h"
 #include "news.h"
 #include "runtime.h"
@@ -112,6 +114,7 @@ static bool start_plugin(pyh_interp *interp)
         status = load_plugin(interp);
     }
     conclude_start(interp, status, span.started_ns);
+    pyh_lines_end(interp->log_source);
     pyh_activation_end(interp->activation, outer);
     pyh_cpu_end(&span);
     return interp->start_status == PYHOST_OK;
@@ -158,6 +161,7 @@ void pyh_owner_run(pyh_interp *interp, pyh_call *call)
     pyh_interp_run_call(interp, call);
     pyhost_status status =
         pyh_invoke(interp, interp->activation, call->function, index, call->request, call->deadline_ns, &reply);
+    pyh_lines_end(interp->log_source);
     pyh_interp_run_call(interp, NULL);
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);
@@ -246,6 +250,7 @@ static bool wait_assigned(pyh_interp *interp)
     pyh_mutex_unlock(&interp->mutex);
     if (has_plugin) {
         pyh_thread_rename(interp->assignment.name);
+        pyh_crash_note(interp->python, interp->id, interp->name);
     } else {
         interp->start_status = PYHOST_CLOSED;
     }

@@ -144,11 +144,16 @@ pyhost_status pyh_route_submit(pyh_route *route, pyh_call *call)
 pyh_router *pyh_router_new(void)
 {
     pyh_router *router = calloc(1, sizeof *router);
-    if (router != NULL) {
-        atomic_init(&router->references, 1);
-        atomic_init(&router->version, 1);
-        pyh_mutex_init(&router->mutex, PYH_RANK_ROUTER);
+    pyh_log *log = pyh_log_new();
+    if (router == NULL || log == NULL) {
+        free(router);
+        pyh_log_unref(log);
+        return NULL;
     }
+    atomic_init(&router->references, 1);
+    atomic_init(&router->version, 1);
+    pyh_mutex_init(&router->mutex, PYH_RANK_ROUTER);
+    router->log = log;
     return router;
 }
 
@@ -165,6 +170,9 @@ pyh_router *pyh_router_unref(pyh_router *router)
             pyh_route_unref(router->routes[i]);
         }
         free(router->routes);
+        pyh_log_close(router->log);
+        pyh_log_clear(router->log);
+        pyh_log_unref(router->log);
         pyh_mutex_deinit(&router->mutex);
         free(router);
     }

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "log.h"
 #include "stats.h"
 #include "sync.h"
 
@@ -51,6 +52,8 @@ pyhost_status pyh_route_submit(pyh_route *route, struct pyh_call *call);
 
 typedef struct pyh_router {
     _Atomic uint32_t references;
+    /* fixed after new */
+    pyh_log *log; /* owned; of the interpreters that use this router */
     _Atomic uint64_t version; /* raised after each change; acquire/release */
     _Atomic bool draining;    /* only calls between plugins find their way */
     pyh_mutex mutex;

@@ -6,7 +6,7 @@ so it is next to nothing; ``traceback`` and ``annotationlib`` come only when the
 
 import sys
 
-from pyhost import guards
+from pyhost import _core, guards
 from pyhost.plugin import MARK, DeadlineInterrupt, MemoryLimitReached
 
 TYPE_CHECKING = False
@@ -38,6 +38,7 @@ class Guest:
 
     def __init__(self, config: "dict[str, Any]") -> None:
         sys.path[:] = config["path"]
+        _core.log_name(config["name"], config["version"])
         module = _load_module(config)
         functions: list[Callable[..., Any]] = []
         descriptions: list[Description] = []
@@ -93,6 +94,7 @@ def prepare(ending: bytes, preload: "tuple[str, ...]") -> None:
     """
     _code["ending"] = ending
     guards.install()
+    _core.log_install()
     _import_zips_at_need()
     _restore_site_builtins()
     for name in preload:
@@ -125,8 +127,6 @@ def _check_one(reload_hooks: "list[Callable[..., Any]]") -> None:
 
 
 def _state_of_version_before(name: str) -> "Any":
-    from pyhost import _core
-
     return _core.router.function(f"{name}.{ON_RELOAD}").call((), {}, None)
 
 

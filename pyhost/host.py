@@ -21,6 +21,7 @@ from pyhost.caretaker import Caretaker
 from pyhost.errors import ConfigurationError, ManifestError, PluginLoadError, PluginNotFoundError
 from pyhost.event_loop import call_on_loop
 from pyhost.futures import FutureDispatcher
+from pyhost.logs import Logs
 from pyhost.manifest import Manifest
 from pyhost.pool import WarmPool
 from pyhost.status import FunctionDescription, PluginStatus
@@ -86,6 +87,8 @@ class Host:
         if self._folder is not None:
             manifest.discover(self._folder)
         self._router = _core.Router()
+        self.logs = Logs(self._router)
+        """What the plugins print and log."""
         self._warm = warm
         self._preload = tuple(preload)
         self._pool = WarmPool(self._router, warm, self._preload)
@@ -142,6 +145,7 @@ class Host:
         """
         with self._lock:
             _open_hosts.add(self)
+            self.logs.start()
             if self._caretaker is None:
                 self._caretaker = Caretaker(self._look)
             manifests, errors = manifest.load_all(self._folder) if self._folder is not None else ([], [])
@@ -303,6 +307,7 @@ class Host:
         for plugin in plugins:
             self._router.withdraw(plugin.name)
         self._plugins.clear()
+        self.logs.close()
         _open_hosts.discard(self)
 
     def _note_broken_manifests(self, found: set[str], errors: Iterable[tuple[str, Path, ManifestError]]) -> set[str]:

@@ -54,6 +54,7 @@ def boot_configuration(
     file = entry_file(manifest)
     return {
         "name": manifest.name,
+        "version": manifest.version,
         "takes_over": takes_over,
         "path": first + standard_library_paths(),
         "module": manifest.module,

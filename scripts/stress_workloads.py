@@ -93,7 +93,7 @@ for description, function in zip(plugin.description["functions"], plugin.functio
     if description["name"] == {function!r}:
         function()
 """
-OUTSIDE_KEYS = ("name", "takes_over", "path", "module", "file", "expected", "start_limit")
+OUTSIDE_KEYS = ("name", "version", "takes_over", "path", "module", "file", "expected", "start_limit")
 
 
 class WorkloadError(Exception):

@@ -84,9 +84,9 @@ static inline pyh_message *plugins_message(PyObject *value)
 /* What a guest starts with: the module that the file holds, or one that is found by its name. Attached. */
 static inline pyh_message *plugins_boot(const char *module, const char *file)
 {
-    return plugins_message(Py_BuildValue("{sssOsOssszsOsOsd}", "name", module, "takes_over", Py_False, "path",
-                                         PySys_GetObject("path"), "module", module, "file", file, "code", Py_None,
-                                         "expected", Py_None, "start_limit", 60.0));
+    return plugins_message(Py_BuildValue("{sssssOsOssszsOsOsd}", "name", module, "version", "1", "takes_over", Py_False,
+                                         "path", PySys_GetObject("path"), "module", module, "file", file, "code",
+                                         Py_None, "expected", Py_None, "start_limit", 60.0));
 }
 
 /* An interpreter that begins to warm up. */
