@@ -94,6 +94,7 @@ def _failures() -> Iterator[None]:
 @click.option("--watch", is_flag=True, default=None, help="Reload plugins when their code changes.")
 @click.option("--preload", metavar="MODULE,...", help="What these have imported of the standard library.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option("--log-format", metavar="FORMAT", help="text, or json: one object a line.")
 @click.pass_context
 def command(context: click.Context, /, config: Path | None, **overrides: str | bool | None) -> int | None:
     """Run Python plugins side by side, each in an interpreter of its own.
@@ -305,6 +306,23 @@ def stop(client: Client, *, names: tuple[str, ...], as_json: bool) -> int:
 def drain(client: Client, *, names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """Stop plugins, and wait for their calls as long as these take."""
     return _change(client, "drain", names, as_json=as_json, timeout=timeout)
+
+
+@command.command()
+@click.argument("name", metavar="PLUGIN")
+@click.option("-f", "--follow", is_flag=True, help="Go on with each new record, until Ctrl-C or the server's end.")
+@click.option("-n", "--lines", type=click.IntRange(0, 1000), default=100, help="The newest so many; 100 if not given.")
+@click.option("--level", type=click.Choice(("debug", "info", "warning", "error")), help="From this level on.")
+@_socket_option
+@click.option("--json", "as_json", is_flag=True, help="Print each record as JSON for programs.")
+def logs(client: Client, *, name: str, follow: bool, lines: int, level: str | None, as_json: bool) -> int:
+    """Show what a plugin prints and logs."""
+    for record in (client.follow if follow else client.logs)(name, lines, level):
+        if as_json:
+            terminal.print_json(record)
+        else:
+            click.echo(terminal.log_line(record))
+    return ExitCode.OK
 
 
 @command.command()

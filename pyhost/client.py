@@ -13,12 +13,13 @@ import msgspec
 from pyhost.errors import ArgumentsError, PyhostError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
 _JSON = "application/json"
 _MESSAGEPACK = "application/msgpack"
+_JSON_LINES = "application/x-ndjson"
 _PROBLEM = "application/problem+json"
 _CONNECT_SECONDS = 5.0
 
@@ -81,6 +82,25 @@ class Client:
         answer: dict[str, Any] = self._request("POST", _path("plugins", name, action), params=params)
         return answer
 
+    def logs(self, name: str, lines: int, level: str | None) -> list[dict[str, Any]]:
+        """Return the newest records of a plugin's log from a level on, oldest first."""
+        answer = self._request("GET", _path("plugins", name, "logs"), params=_log_query(lines, level))
+        records: list[dict[str, Any]] = answer["records"]
+        return records
+
+    def follow(self, name: str, lines: int, level: str | None) -> Iterator[dict[str, Any]]:
+        """Yield the same records and then each new one, until the server stops."""
+        query = {**_log_query(lines, level), "follow": "true"}
+        try:
+            with self._http.stream("GET", _path("plugins", name, "logs"), params=query) as response:
+                if response.headers.get("content-type") != _JSON_LINES:
+                    response.read()
+                    self._check(response, {_JSON_LINES})
+                for line in response.iter_lines():
+                    yield msgspec.json.decode(line)
+        except httpx.TransportError as error:
+            raise ServerUnreachableError(self._reason(error)) from error
+
     def call(
         self, name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> Any:
@@ -111,16 +131,21 @@ class Client:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise ServerUnreachableError(self._reason(error)) from error
+        self._check(response, {_JSON, _MESSAGEPACK})
+        is_json = response.headers["content-type"] == _JSON
+        decode = msgspec.json.decode if is_json else msgspec.msgpack.decode
+        return decode(response.content)
+
+    def _check(self, response: httpx.Response, expected: set[str]) -> None:
+        """Raise unless the answer, which has been read, is of an expected media type."""
         media_type = response.headers.get("content-type")
         if media_type == _PROBLEM:
             raise ProblemError(msgspec.json.decode(response.content))
-        if response.status_code != HTTPStatus.OK or media_type not in {_JSON, _MESSAGEPACK}:
+        if response.status_code != HTTPStatus.OK or media_type not in expected:
             raise ServerUnreachableError(
                 f"what listens on {self._socket} is no pyhost server (it answered {response.status_code} and "
                 f"{media_type}); name the server's socket with --socket"
             )
-        decode = msgspec.json.decode if media_type == _JSON else msgspec.msgpack.decode
-        return decode(response.content)
 
     def _reason(self, error: httpx.TransportError) -> str:
         number = _errno(error)
@@ -132,6 +157,10 @@ class Client:
                 "or name its socket with --socket"
             )
         return f"the server on {self._socket} did not answer: {error or type(error).__name__}"
+
+
+def _log_query(lines: int, level: str | None) -> dict[str, Any]:
+    return {"lines": lines, **({} if level is None else {"level": level})}
 
 
 def _path(*parts: str) -> str:

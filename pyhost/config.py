@@ -113,6 +113,7 @@ _PRELOAD = Meta(
 _MAX_LOST = Meta(ge=0, le=1000, description="a whole number from 0 to 1000", extra={"parse": _parse_number})
 _WATCH = Meta(description="true or false")
 _LOG_LEVEL = Meta(description='"debug", "info", "warning" or "error"')
+_LOG_FORMAT = Meta(description='"text" or "json"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ class Options:
     watch: Annotated[bool, _WATCH] = False
     """Whether plugins are reloaded when their code changes."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOG_LEVEL] = "info"
+    """The server's own log, and the level that plugins' root loggers start with."""
+    log_format: Annotated[Literal["text", "json"], _LOG_FORMAT] = "text"
 
     def check(self) -> None:
         """Make sure that the options go together.

@@ -21,10 +21,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pyhost import _core, bodies, openapi, problems, views
+from pyhost import _core, bodies, log_stream, logs, openapi, problems, views
 from pyhost.access import Access
 from pyhost.arguments import ArgumentChecks
 from pyhost.errors import FunctionNotFoundError, PluginNotFoundError, PyhostError
@@ -65,9 +65,9 @@ class Gateway:
     """What the applications of one server share."""
 
     def __init__(self, host: Host, options: Options, monitor: Monitor) -> None:
-        self.draining = False
-        """Set when the server has begun to stop."""
+        self._draining = False
         self._host = host
+        self._followers = log_stream.Followers(host.logs)
         self._options = options
         self._monitor = monitor
         self._token = options.read_token()
@@ -85,6 +85,7 @@ class Gateway:
             Route("/call/{plugin}/{function}", self._call, methods=["POST"]),
             Route("/plugins", self._plugins, methods=["GET"]),
             Route("/plugins/{plugin}", self._plugin, methods=["GET"]),
+            Route("/plugins/{plugin}/logs", self._logs, methods=["GET"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", self._readyz, methods=["GET"]),
             Route("/metrics", self._metrics_text, methods=["GET"]),
@@ -105,6 +106,11 @@ class Gateway:
         app = Starlette(routes=routes, middleware=guard, exception_handlers=handlers)
         app.router.redirect_slashes = False
         return app
+
+    def drain(self) -> None:
+        """The server has begun to stop: nobody follows a log any more, and it is not ready."""
+        self._draining = True
+        self._followers.end()
 
     def give_up_calls(self) -> None:
         """End the calls under way: their clients are told that the server stops."""
@@ -185,6 +191,19 @@ class Gateway:
         view = views.plugin(status, history.rates(status.name))
         return _json({**view, "history": views.plugin_history(history, status.name, time.monotonic())})
 
+    async def _logs(self, request: Request) -> Response:
+        name = request.path_params["plugin"]
+        query = log_stream.read_query(request.query_params)
+        try:
+            self._host.status(name)
+        except PluginNotFoundError as error:
+            raise problems.not_found(error, name, [status.name for status in self._host.plugins()]) from error
+        if query.follow:
+            return StreamingResponse(self._followers.lines(name, query), media_type=log_stream.MEDIA_TYPE)
+        records, _ = self._host.logs.read(name)
+        chosen = logs.select(records, level=query.level, lines=query.lines)
+        return _json({"plugin": name, "records": [logs.view(record) for record in chosen]})
+
     async def _change(self, action: str, request: Request) -> Response:
         """Do one of ``openapi.CHANGES`` to a plugin; answer when that is done."""
         name = request.path_params["plugin"]
@@ -203,7 +222,7 @@ class Gateway:
     async def _readyz(self, _request: Request) -> Response:
         fine = SERVING | {State.STOPPED}
         waiting = {status.name: status.state for status in self._host.plugins() if status.state not in fine}
-        if self.draining:
+        if self._draining:
             raise Problem(problems.NOT_READY, "the server is stopping", members={"draining": True, "plugins": waiting})
         if waiting:
             names = ", ".join(f"{name} is {state}" for name, state in waiting.items())

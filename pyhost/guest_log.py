@@ -30,7 +30,7 @@ def _watch(loader: "Any") -> None:
     def exec_module(module: "Any") -> None:
         load(module)
         del loader.exec_module
-        sys.meta_path.remove(_core)  # type: ignore[arg-type]
+        sys.meta_path.remove(_core)
         from pyhost import guest_logging
 
         guest_logging.install()

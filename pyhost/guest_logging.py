@@ -9,6 +9,7 @@ class HostHandler(logging.Handler):
     """Gives the host each record: its level, its logger's name, and its text with the traceback if it has one."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Give the host the record; one that cannot be formatted is reported as ``logging`` does it."""
         try:
             _core.log_record(record.levelno, record.name, self.format(record))
         except Exception:

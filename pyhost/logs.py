@@ -1,8 +1,8 @@
 """What plugins print and log: a thread reads it, hands it to ``logging``, and keeps the last of it.
 
-The C half gathers the records of all interpreters (``host/log.h``). Here each goes to the logger ``pyhost.plugin.NAME``,
-as ``pyhost.plugin.NAME.LOGGER``, with the attributes plugin, version, interpreter and call; what is printed comes from
-the loggers ``stdout``, at INFO, and ``stderr``, at WARNING.
+The C half gathers the records of all interpreters (``host/log.h``). Each goes to the logger ``pyhost.plugin.NAME``, as
+``pyhost.plugin.NAME.LOGGER``, with the attributes plugin, version, interpreter and call; what is printed comes from the
+loggers ``stdout``, at INFO, and ``stderr``, at WARNING.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class JsonFormatter(logging.Formatter):
             "message": message,
             **(_origin(record) if hasattr(record, "plugin") else {}),
         }
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 class Kept:
@@ -242,9 +242,7 @@ def _name(record: Record) -> str:
 
 
 def _log_record(logger: logging.Logger, record: Record) -> logging.LogRecord:
-    made = logger.makeRecord(
-        _name(record), record.level, "", 0, record.message, (), None, extra={**_origin(record)}
-    )
+    made = logger.makeRecord(_name(record), record.level, "", 0, record.message, (), None, extra={**_origin(record)})
     made.created, made.msecs = record.time, record.time % 1 * 1000
     made.thread = made.threadName = None  # the reader's
     return made

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pyhost import access, bodies, problems
+from pyhost import access, bodies, log_stream, logs, problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,7 @@ _PROBLEM_SCHEMA: Document = {
 _SERVER_PATHS = {
     "/plugins": ("listPlugins", "The process, and every plugin: its state, functions, counts, times, memory and CPU."),
     "/plugins/{plugin}": ("getPlugin", "One plugin, and what it took during the last minute."),
+    "/plugins/{plugin}/logs": ("getLogs", "What the plugin has printed and logged; followed, one JSON record a line."),
     "/healthz": ("getHealth", "Answers while the process serves."),
     "/readyz": ("getReadiness", "Answers 200 when every plugin runs and the server is not stopping, otherwise 503."),
     "/metrics": ("getMetrics", "The counters for Prometheus."),
@@ -62,6 +63,33 @@ _TIMEOUT: Document = {
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
 _DRAIN_TIMEOUT: Document = _TIMEOUT | {"description": "Seconds until what is left is given up; otherwise nothing is."}
+
+
+_LOG_PARAMETERS: list[Document] = [
+    {
+        "name": "lines",
+        "in": "query",
+        "description": "The newest so many records.",
+        "schema": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": logs.KEPT_RECORDS,
+            "default": log_stream.DEFAULT_LINES,
+        },
+    },
+    {
+        "name": "level",
+        "in": "query",
+        "description": "From this level on.",
+        "schema": {"type": "string", "enum": list(logs.LEVELS)},
+    },
+    {
+        "name": "follow",
+        "in": "query",
+        "description": "Go on with each new record, until the client goes or the server stops.",
+        "schema": {"type": "boolean", "default": False},
+    },
+]
 
 
 def document(plugins: Iterable[PluginStatus], version: str, *, token: bool) -> Document:
@@ -102,6 +130,9 @@ def _server_path(path: str, operation_id: str, doc: str) -> Document:
     item: Document = {"get": operation}
     if "{" in path:
         item["parameters"] = [_PLUGIN]
+    if path.endswith("/logs"):
+        item["parameters"] += _LOG_PARAMETERS
+        responses["200"]["content"][log_stream.MEDIA_TYPE] = {"schema": {"type": "object"}}
     return item
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -23,6 +25,7 @@ from pyhost.exit_codes import ExitCode
 from pyhost.gateway import Gateway
 from pyhost.host import Host
 from pyhost.lifecycle import SERVING
+from pyhost.logs import LEVELS, JsonFormatter
 from pyhost.monitor import Monitor
 
 if TYPE_CHECKING:
@@ -53,15 +56,31 @@ def run(options: Options, start_again: Callable[[Mapping[str, str]], NoReturn]) 
         ListenError: a listener's address is taken or cannot be had.
     """
     options.check()
-    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if options.log_level != "debug":
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    _configure_logging(options)
+    _name_crashes()
     with listeners.listen(*options.listen, options.socket) as sockets:
         server = _Server(options, sockets)
         code = asyncio.run(server.serve())
         if server.has_lost_too_many and code == ExitCode.OK:
             start_again(sockets.hand_on())
         return code
+
+
+def _configure_logging(options: Options) -> None:
+    is_json = options.log_format == "json"
+    formatter = JsonFormatter() if is_json else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
+    if options.log_level != "debug":
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def _name_crashes() -> None:
+    """Have a signal that ends the process say in which plugin, and where in its code."""
+    if sys.stderr is not None:
+        faulthandler.enable()
+        _core.name_crashes()
 
 
 class _HttpServer(uvicorn.Server):
@@ -95,6 +114,8 @@ class _Server:
         self._options = options
         self._sockets = sockets
         self._host = Host(options.plugins, warm=options.warm, preload=options.preload)
+        self._host.logs.level = LEVELS[options.log_level]
+        self._host.logs.echo = False  # what the log's level leaves out is wanted nowhere else
         self._monitor = Monitor(self._host)
         self._gateway = Gateway(self._host, options, self._monitor)
         self._stop = asyncio.Event()
@@ -187,7 +208,7 @@ class _Server:
         self._serving = False
         for task in self._tasks:
             task.cancel()
-        self._gateway.draining = True
+        self._gateway.drain()
         tcp.should_exit = unix.should_exit = True
         try:
             async with asyncio.timeout(self._options.grace):

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from support import PATIENCE
+from support.logs import printed
 from support.plugins import COMMON, NEVER
 
 from pyhost.errors import (
@@ -347,11 +348,11 @@ async def finish():
 
 class TestHooks:
     @pytest.mark.parametrize("kind", ["", "async "], ids=["plain", "async"])
-    def test_may_be_async_with_any_exports(self, maker, capfd, kind):
+    def test_may_be_async_with_any_exports(self, maker, kind):
         host = maker.start(hooks=HOOKS.replace("{kind}", kind))
         assert host.call("hooks.said") == ["begin", "begin plainly"]
         host.close()
-        assert capfd.readouterr().out == "finish 2\n"
+        assert printed(host, "hooks") == ["finish 2"]
 
     def test_a_failing_async_on_start_fails_the_plugin(self, maker):
         code = """
@@ -368,7 +369,7 @@ class TestHooks:
         assert (status.state, status.reason) == ("fatal", "LookupError: no wares")
         assert "in begin" in status.traceback_text
 
-    def test_a_background_task_lives_from_start_to_stop(self, maker, capfd):
+    def test_a_background_task_lives_from_start_to_stop(self, maker):
         host = maker.start(
             hooks="""
             import asyncio
@@ -400,7 +401,7 @@ class TestHooks:
         while host.call("hooks.count") <= before:
             pass
         host.close()
-        assert capfd.readouterr().out == "cleaned up\n"
+        assert printed(host, "hooks") == ["cleaned up"]
 
 
 def test_threads_of_its_own_executor_end_with_it(maker):

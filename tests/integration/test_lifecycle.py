@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import PATIENCE
+from support.logs import printed
 from support.plugins import COMMON, NEVER, remove_plugin, touch_with
 
 from pyhost.errors import ManifestError, PluginLoadError, PluginNotFoundError, PluginUnavailableError
@@ -259,28 +260,29 @@ def identity(value):
 
 
 class TestStopping:
-    def test_hooks_run_once_and_in_order(self, maker, capfd):
+    def test_hooks_run_once_and_in_order(self, maker):
         host = maker.start(hooks=HOOKS.replace("FIRST", ""))
         assert host.call("hooks.identity", 1) == 1
         host.close()
-        assert capfd.readouterr().out.split() == ["first", "second", "atexit"]
+        assert printed(host, "hooks") == ["first", "second", "atexit"]
 
     def test_a_failing_hook_is_reported_and_the_others_run(self, maker, capfd):
         host = maker.start(hooks=HOOKS.replace("FIRST", "raise LookupError('no keys')"))
         host.close()
         captured = capfd.readouterr()
-        assert captured.out.split() == ["first", "second", "atexit"]
+        assert printed(host, "hooks") == ["first", "second", "atexit"]
         assert "pyhost: on_stop of plugin 'hooks' failed:" in captured.err
         assert "LookupError: no keys" in captured.err
         assert "hooks.py" in captured.err
 
     @pytest.mark.parametrize("statement", ["exit(3)", "raise KeyboardInterrupt", "raise SystemExit"])
-    def test_a_hook_that_exits_ends_nothing_else(self, maker, capfd, statement):
+    def test_a_hook_that_exits_ends_nothing_else(self, maker, statement):
         host = maker.start(hooks=HOOKS.replace("FIRST", statement), other=COMMON)
         remove_plugin(maker.folder, "hooks")
         assert host.rescan() == report(removed=("hooks",), unchanged=("other",))
         assert host.call("other.identity", 1) == 1
-        assert capfd.readouterr().out.split() == ["first", "second", "atexit"]
+        host.close()
+        assert printed(host, "hooks") == ["first", "second", "atexit"]
 
     def test_each_interpreter_runs_them(self, maker, capfd):
         maker.write("hooks", HOOKS.replace("FIRST", ""), interpreters=3)
@@ -292,21 +294,18 @@ class TestStopping:
         host.close()
         assert "first" not in capfd.readouterr().out
 
-    def test_a_replaced_version_runs_them_after_its_last_call(self, maker, capfd):
+    def test_a_replaced_version_runs_them_after_its_last_call(self, maker):
         host = maker.start(hooks=HOOKS.replace("FIRST", ""))
         maker.write("hooks", COMMON)
         assert host.rescan() == report(replaced=("hooks",))
-        said = ""
-        while "atexit" not in said:  # it ends behind the new version
-            said += capfd.readouterr().out
-        assert said.split() == ["first", "second", "atexit"]
+        assert printed(host, "hooks", 3) == ["first", "second", "atexit"]
 
-    def test_hooks_may_call_other_plugins(self, maker, capfd):
+    def test_hooks_may_call_other_plugins(self, maker):
         hooks = HOOKS.replace("FIRST", "print(pyhost.call('other.identity', 5), flush=True)")
         host = maker.start(hooks=hooks, other=COMMON)
         remove_plugin(maker.folder, "hooks")
         host.rescan()
-        assert capfd.readouterr().out.split() == ["first", "5", "second", "atexit"]
+        assert printed(host, "hooks", 4) == ["first", "5", "second", "atexit"]
 
     def test_what_a_plugin_leaves_behind_is_taken_down_quietly(self, maker, capfd):
         code = """

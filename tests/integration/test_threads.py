@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.logs import printed
 from support.plugins import COMMON
 
 from pyhost import _core
@@ -108,9 +109,9 @@ def test_a_daemon_thread_is_refused(host):
     assert host.call("threaded.identity", 1) == 1
 
 
-def test_an_exception_in_a_thread_is_printed_and_ends_nothing_else(host, capfd):
+def test_an_exception_in_a_thread_is_logged_and_ends_nothing_else(host):
     host.call("threaded.crash_in_thread")
-    assert "ZeroDivisionError" in capfd.readouterr().err
+    assert "ZeroDivisionError" in printed(host, "threaded", 1)[0]
     assert host.call("threaded.identity", 1) == 1
 
 

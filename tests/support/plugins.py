@@ -94,13 +94,18 @@ class HostMaker:
         """Write a plugin into the folder; see ``write_plugin``."""
         return write_plugin(self.folder, name, code, **manifest)
 
+    def make(self) -> pyhost.Host:
+        """A host that is not started yet."""
+        self.folder.mkdir(exist_ok=True)
+        host = pyhost.Host(self.folder)
+        self._hosts.append(host)
+        return host
+
     def start(self, **plugins: str) -> pyhost.Host:
         """A running host, with these plugins added to the folder by name."""
         for name, code in plugins.items():
             self.write(name, code)
-        self.folder.mkdir(exist_ok=True)
-        host = pyhost.Host(self.folder)
-        self._hosts.append(host)
+        host = self.make()
         host.start()
         return host
 

@@ -53,6 +53,7 @@ def test_the_defaults(current_folder):
         max_lost=4,
         watch=False,
         log_level="info",
+        log_format="text",
     )
 
 
@@ -75,6 +76,7 @@ def test_every_key_of_the_file(current_folder):
         max_lost = 0
         watch = true
         log_level = "debug"
+        log_format = "json"
         """,
         "etc/pyhost.toml",
     )
@@ -90,6 +92,7 @@ def test_every_key_of_the_file(current_folder):
         max_lost=0,
         watch=True,
         log_level="debug",
+        log_format="json",
     )
 
 
@@ -133,7 +136,8 @@ def test_overrides_can_be_values(current_folder):
             (
                 "server.token-file is not known; did you mean server.token_file? allowed: server.plugins, "
                 "server.listen, server.socket, server.token_file, server.grace, server.max_body, server.warm, "
-                "server.preload, server.max_lost, server.watch, server.log_level"
+                "server.preload, server.max_lost, server.watch, server.log_level, "
+                "server.log_format"
             ),
         ),
         ("[server]\nplugins = 1", "server.plugins is 1; allowed: a path"),
@@ -179,11 +183,12 @@ def test_a_file_that_is_not_there():
         ({"warm": "many"}, f"--warm is 'many'; allowed: {WARM}"),
         ({"preload": "json,"}, f"--preload is 'json,'; allowed: {PRELOAD}"),
         ({"log_level": "loud"}, f"--log-level is 'loud'; allowed: {LEVEL}"),
+        ({"log_format": "xml"}, '--log-format is \'xml\'; allowed: "text" or "json"'),
         (
             {"log": "info"},
             (
                 "--log is not known; allowed: --plugins, --listen, --socket, --token-file, --grace, --max-body, "
-                "--warm, --preload, --max-lost, --watch, --log-level"
+                "--warm, --preload, --max-lost, --watch, --log-level, --log-format"
             ),
         ),
     ],
