@@ -47,7 +47,14 @@ static PyObject *stream_fileno(PyObject *self, PyObject *unused)
 {
     (void)unused;
     if (!data_of(self)->has_descriptor) {
-        PyErr_SetString(PyExc_OSError, "the process has no such stream");
+        PyObject *io = PyImport_ImportModule("_io");
+        PyObject *unsupported = io != NULL ? PyObject_GetAttrString(io, "UnsupportedOperation") : NULL;
+        if (unsupported != NULL) {
+            PyErr_Format(unsupported, "the process has no %s",
+                         data_of(self)->number == PYH_STDOUT ? "stdout" : "stderr");
+        }
+        Py_XDECREF(unsupported);
+        Py_XDECREF(io);
         return NULL;
     }
     return PyLong_FromLong(data_of(self)->number == PYH_STDOUT ? STDOUT_FILENO : STDERR_FILENO);

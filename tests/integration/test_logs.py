@@ -252,6 +252,18 @@ class TestLogging:
         host.call("talker.run", "import logging; logging.warning('no'); logging.error('yes')")
         assert printed(host, "talker", 1) == ["yes"]
 
+    def test_a_warm_interpreter_may_have_imported_it(self, maker):
+        maker.write("talker", TALKER)
+        host = maker.make(warm=1, preload=["logging"])
+        host.start()
+        host.reload_plugin("talker")  # now it runs in one that was kept
+        host.call("talker.run", "import logging; logging.info('warm'); print('printed')")
+        records = wait_records(host, "talker", 2)
+        assert [(record.logger, record.message, record.version) for record in records] == [
+            ("root", "warm", "0"),
+            ("stdout", "printed", "0"),
+        ]
+
     def test_basic_config_changes_nothing(self, host):
         host.call(
             "talker.run", "import logging; logging.basicConfig(format='!', level='ERROR'); logging.info('as it is')"
@@ -488,6 +500,24 @@ class TestPrograms:
             TALKER=TALKER,
         )
         assert (outcome.code, outcome.output) == (0, "hello\n")
+
+    def test_a_process_without_a_stdout_has_no_descriptor_for_it(self, run_program):
+        outcome = run_program(
+            """
+            os.close(1)
+            host = maker.start(plugin=TALKER)
+            print(host.call("plugin.evaluate", "type(sys.stderr.fileno()).__name__"), file=sys.stderr)
+            try:
+                host.call("plugin.evaluate", "sys.stdout.fileno()")
+            except Exception as error:
+                print(error, file=sys.stderr)
+            sys.stdout = None
+            """,
+            TALKER=TALKER,
+        )
+        assert outcome.errors.startswith(
+            "int\nplugin.evaluate raised io.UnsupportedOperation: the process has no stdout\n"
+        )
 
     def test_what_a_plugin_starts_writes_to_the_process_itself(self, run_program):
         outcome = run_program(

@@ -94,10 +94,10 @@ class HostMaker:
         """Write a plugin into the folder; see ``write_plugin``."""
         return write_plugin(self.folder, name, code, **manifest)
 
-    def make(self) -> pyhost.Host:
+    def make(self, **options: Any) -> pyhost.Host:
         """A host that is not started yet."""
         self.folder.mkdir(exist_ok=True)
-        host = pyhost.Host(self.folder)
+        host = pyhost.Host(self.folder, **options)
         self._hosts.append(host)
         return host
 
