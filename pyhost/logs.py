@@ -34,8 +34,8 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 _BATCH = 64
 """Records that are taken at once: about a millisecond of the main interpreter's time."""
 _LONGEST_PAUSE = 0.05
-_CLOSE_SECONDS = 5.0
-"""How long closing waits for the reader, which may sit in somebody's logging handler."""
+_STUCK_SECONDS = 5.0
+"""When closing does not wait any longer for a reader that does not come on: it sits in somebody's logging handler."""
 _STREAMS = {"stdout", "stderr"}
 
 _logger = logging.getLogger(__name__)
@@ -137,6 +137,7 @@ class Logs:
         self._watchers: list[tuple[str, Callable[[], None]]] = []
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._taken = 0
 
     def start(self) -> None:
         """Begin to read, before the first interpreter is made; again changes nothing."""
@@ -148,12 +149,15 @@ class Logs:
             self._thread.start()
 
     def close(self) -> None:
-        """Read what there is, and end. What is kept stays."""
+        """Read what there is, and end. What is kept stays. A handler of ``logging`` that hangs is left behind."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._closing = True
             self._router.close_log()
-            thread.join(_CLOSE_SECONDS)
+            taken = -1
+            while thread.is_alive() and taken != self._taken:
+                taken = self._taken
+                thread.join(_STUCK_SECONDS)
 
     def read(self, plugin: str, after: int = 0) -> tuple[list[Record], int]:
         """Return what is kept of a plugin's log, oldest first: the records whose number is above ``after``, and how
@@ -180,6 +184,7 @@ class Logs:
             started = time.monotonic()
             for item in batch:
                 self._take(*item)
+                self._taken += 1
             if self.echo:
                 _flush()
             self._tell({item[0] for item in batch})

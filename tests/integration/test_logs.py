@@ -16,6 +16,7 @@ from support import PATIENCE
 from support.logs import printed, wait_records
 from support.plugins import COMMON
 
+from pyhost import logs
 from pyhost.exit_codes import ExitCode
 from pyhost.logs import KEPT_RECORDS
 
@@ -443,6 +444,28 @@ class TestHost:
         assert printed(host, "talker") == ["heard", "heard"]
         assert "a record of plugin 'talker' could not be logged" in caplog.text
 
+    def test_a_handler_that_hangs_does_not_hold_up_closing(self, host, monkeypatch):
+        monkeypatch.setattr(logs, "_STUCK_SECONDS", 0.01)
+        let_go = threading.Event()
+
+        class Hanging(logging.Handler):
+            def emit(self, record):
+                let_go.wait(PATIENCE)
+
+        logger = logging.getLogger("pyhost.plugin.talker.stderr")
+        handler = Hanging()
+        logger.addHandler(handler)
+        reader = host.logs._thread
+        try:
+            host.call("talker.say_twice", "heard")
+            host.close()
+            assert reader.is_alive()
+        finally:
+            let_go.set()
+            reader.join(PATIENCE)
+            logger.removeHandler(handler)
+        assert not reader.is_alive()
+
     def test_watchers_are_told_of_their_plugin_alone(self, maker):
         host = maker.start(talker=TALKER, other=TALKER)
         told = threading.Event()
@@ -504,8 +527,11 @@ class TestPrograms:
     def test_a_process_without_a_stdout_has_no_descriptor_for_it(self, run_program):
         outcome = run_program(
             """
+            maker.folder.mkdir()
+            host = maker.start()
+            maker.write("plugin", TALKER)
             os.close(1)
-            host = maker.start(plugin=TALKER)
+            host.rescan()
             print(host.call("plugin.evaluate", "type(sys.stderr.fileno()).__name__"), file=sys.stderr)
             try:
                 host.call("plugin.evaluate", "sys.stdout.fileno()")
