@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,7 +40,7 @@ def _plain(value: Any) -> Any:
 
 def log_line(record: Mapping[str, Any]) -> str:
     """Return a record of a plugin's log as text: local time, level, logger, interpreter and call, message."""
-    when = datetime.fromisoformat(record["time"]).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    when = datetime.datetime.fromisoformat(record["time"]).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     origin = "/".join(str(record[key]) for key in ("interpreter", "call") if record[key])
     return f"{when} {record['level']} {record['logger']}{f' [{origin}]' if origin else ''} {record['message']}"
 
