@@ -100,7 +100,7 @@ def test_at_the_start_it_is_why_the_plugin_failed(maker, name, place):
 
 @pytest.mark.parametrize("name", EXITS)
 @pytest.mark.parametrize("place", ["on_stop", "atexit", "__del__"])
-def test_at_the_end_it_is_reported_and_the_end_goes_on(maker, capfd, name, place):
+def test_at_the_end_it_is_reported_and_the_end_goes_on(maker, capfd, caplog, name, place):
     code, type_name, message = EXITS[name]
     heads = {
         "on_stop": "@pyhost.on_stop\ndef last():\n",
@@ -112,10 +112,11 @@ def test_at_the_end_it_is_reported_and_the_end_goes_on(maker, capfd, name, place
     host = maker.start(plugin=COMMON + "\n" + heads[place] + indented(code) + tail + after, other=COMMON)
     host.stop_plugin("plugin")
     assert host.call("other.identity", 1) == 1
+    host.close()  # every record has been read then
     captured = capfd.readouterr()
-    assert captured.out == "the next one ran\n"
-    assert type_name.rpartition(".")[2] in captured.err
-    assert message in captured.err
+    assert captured.out == "plugin: the next one ran\n"
+    assert type_name.rpartition(".")[2] in captured.err + caplog.text
+    assert message in captured.err + caplog.text
 
 
 def indented(code: str) -> str:
