@@ -83,6 +83,7 @@ def _failures() -> Iterator[None]:
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--plugins", metavar="DIR", help="Folder of plugins; giving it starts the server.")
+@click.option("--state", metavar="DIR", help="Folder of what pyhost makes, such as the environments of plugins.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to serve HTTP; port 0 takes a free one.")
 @click.option("--socket", metavar="PATH", help="Unix socket of the server.")
 @click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Options in TOML instead of here.")
@@ -323,6 +324,35 @@ def logs(client: Client, *, name: str, follow: bool, lines: int, level: str | No
         else:
             click.echo(terminal.log_line(record))
     return ExitCode.OK
+
+
+@command.command()
+@click.argument("names", metavar="[PLUGIN]...", nargs=-1)
+@click.option("--plugins", metavar="DIR", help="Folder of plugins.")
+@click.option("--state", metavar="DIR", help="Folder of what pyhost makes; the server has to know it, too.")
+@click.option("--upgrade", is_flag=True, help="Take the newest versions that fit, not those of the lock files.")
+@_json_option
+def install(names: tuple[str, ...], *, upgrade: bool, as_json: bool, **folders: str | None) -> int:
+    """Install what plugins depend on, each into an environment of its own.
+
+    The versions are written down in a lock file beside each manifest, and taken from there as long as they fit it. A
+    server that runs takes what is new when a plugin is loaded anew: pyhost reload PLUGIN.
+    """
+    from pyhost import installer
+    from pyhost.config import load_options
+
+    with _failures():
+        options = load_options(click.get_current_context().obj.config, folders)
+        outcomes = []
+        for outcome in installer.install_all(options.plugins, names, options.state, upgrade=upgrade):
+            outcomes.append(outcome)
+            if not as_json:
+                terminal.print_installed(outcome)
+    if as_json:
+        terminal.print_json({"plugins": [terminal.installed(outcome) for outcome in outcomes]})
+    elif not any(outcome.is_new or outcome.error for outcome in outcomes):
+        click.echo("nothing to install")
+    return ExitCode.INSTALL_FAILED if any(outcome.error for outcome in outcomes) else ExitCode.OK
 
 
 @command.command()

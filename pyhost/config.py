@@ -41,6 +41,25 @@ def default_socket_path() -> Path:
     return Path(f"/tmp/pyhost-{os.getuid()}/pyhost.sock")  # noqa: S108 - whoever makes the folder checks its owner
 
 
+def default_state_folder() -> Path:
+    """Return where pyhost keeps what it makes, such as the environments of plugins, unless an option says otherwise.
+
+    Raises:
+        ConfigurationError: the environment names no folder, and this user has no home.
+    """
+    if os.environ.get("PYHOST_STATE"):
+        return Path(os.environ["PYHOST_STATE"]).absolute()
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        # The XDG specification: a relative path is to be ignored.
+        return (state if state.is_absolute() else Path.home() / ".local" / "state") / "pyhost"
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "there is no place for pyhost's state, as this user has no home folder; give --state DIR, or PYHOST_STATE "
+            "in the environment"
+        ) from error
+
+
 def parse_listen(value: object) -> tuple[str, int]:
     """Return host and port of ``"127.0.0.1:8470"``, ``"[::1]:0"`` or ``"localhost:8470"``.
 
@@ -122,6 +141,8 @@ class Options:
 
     plugins: Annotated[Path, _PATH] = field(default_factory=lambda: Path("plugins").absolute())
     """The folder of plugins."""
+    state: Annotated[Path | None, _PATH] = None
+    """The folder of what pyhost makes, such as the environments of plugins; None: ``default_state_folder``."""
     listen: Annotated[tuple[str, int], _LISTEN] = ("127.0.0.1", 8470)
     """Host (IPv6 without its brackets) and port of the HTTP side; port 0 lets the system choose."""
     socket: Annotated[Path, _PATH] = field(default_factory=default_socket_path)

@@ -7,6 +7,7 @@
     │   └── ListenError              the server cannot listen there      (listeners.py)
     ├── ManifestError                a plugin.toml is wrong
     ├── PluginLoadError              a plugin's import or on_start failed
+    ├── InstallError                 a plugin's dependencies cannot be installed (installer.py)
     ├── ServerUnreachableError       a command finds no server           (client.py)
     ├── ProblemError                 the server answered with a problem  (client.py)
     └── CallError                    one call did not return a value

@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     """No server answers on the socket."""
     CANNOT_LISTEN = 4
     """The TCP port or the Unix socket cannot be had; another server may hold it."""
+    INSTALL_FAILED = 5
+    """The dependencies of a plugin could not be installed; those of the others are."""
     INTERRUPTED = 130
     """Cut short by SIGINT, as the shells count it."""
     TERMINATED = 143

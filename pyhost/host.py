@@ -68,12 +68,18 @@ class Host:
     """
 
     def __init__(
-        self, plugins: str | os.PathLike[str] | None = None, *, warm: int = 0, preload: Iterable[str] = ()
+        self,
+        plugins: str | os.PathLike[str] | None = None,
+        *,
+        state: str | os.PathLike[str] | None = None,
+        warm: int = 0,
+        preload: Iterable[str] = (),
     ) -> None:
         """``plugins``: the folder to load; None for none.
 
-        ``warm``: how many interpreters are kept ready (about 2 MB each), so that a plugin is loaded, restarted and
-        reloaded the faster; ``preload``: modules of the standard library that these have imported.
+        ``state``: where ``pyhost install`` has put what plugins depend on; None for where it does by itself. ``warm``:
+        how many interpreters are kept ready (about 2 MB each), so that a plugin is loaded, restarted and reloaded the
+        faster; ``preload``: modules of the standard library that these have imported.
 
         Raises:
             ConfigurationError: there is no such folder, or something to preload is not of the standard library.
@@ -84,6 +90,7 @@ class Host:
             )
         # Absolute, as any plugin can change the working folder of the process.
         self._folder = Path(plugins).absolute() if plugins is not None else None
+        self._state_folder = Path(state).absolute() if state is not None else None
         if self._folder is not None:
             manifest.discover(self._folder)
         self._router = _core.Router()
@@ -290,7 +297,10 @@ class Host:
 
     def _plugin_of(self, item: Manifest) -> Supervised:
         """The plugin that the manifest is of, which may be new."""
-        return self._plugins.setdefault(item.name, Supervised(item.name, item.source, self._router, self._pool))
+        return self._plugins.setdefault(item.name, self._new_plugin(item.name, item.source))
+
+    def _new_plugin(self, name: str, source: Path) -> Supervised:
+        return Supervised(name, source, self._router, self._pool, self._state_folder)
 
     def _close(self, plugins: Sequence[Supervised], deadline: float) -> None:
         # Plugins call each other, so each stays open until all have finished what they have.
@@ -318,7 +328,7 @@ class Host:
             plugin = by_source.get(path.absolute())
             if plugin is None or not (plugin.is_serving or plugin.name == name):
                 self._remove([name] if name in self._plugins else [])
-                plugin = self._plugins[name] = Supervised(name, path, self._router, self._pool)
+                plugin = self._plugins[name] = self._new_plugin(name, path)
             plugin.refuse(error)
             broken.add(plugin.name)
         return broken

@@ -27,7 +27,9 @@ class State(StrEnum):
     BACKOFF = "backoff"
     """It failed, and is loaded again after a while."""
     FATAL = "fatal"
-    """Its manifest is wrong, or it failed more often than it may; it waits for somebody to put it right."""
+    """Its manifest is wrong, its dependencies are not installed, or it failed more often than it may: it waits for somebody
+    to put that right.
+    """
 
 
 class Event(StrEnum):

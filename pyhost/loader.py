@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyhost import environment
 from pyhost.bundle import code_of, standard_library_paths
 from pyhost.errors import PluginLoadError, advice_for
 from pyhost.guest import ON_RELOAD
@@ -19,8 +20,10 @@ from pyhost.supervisor import worn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from pyhost import _core
+    from pyhost.environment import Environment
     from pyhost.pool import WarmPool
     from pyhost.status import FunctionDescription
 
@@ -40,15 +43,22 @@ class StartFailure:
     error: PluginLoadError
     exited: bool = False
     """The plugin left by ``sys.exit(0)``."""
+    lasts: bool = False
+    """It would not start at another try, either: somebody has to put that right."""
 
 
 def boot_configuration(
-    manifest: Manifest, expected: Iterable[str] | None = None, *, takes_over: bool = False
+    manifest: Manifest,
+    packages: Environment | None = None,
+    expected: Iterable[str] | None = None,
+    *,
+    takes_over: bool = False,
 ) -> dict[str, Any]:
     """What ``guest.Guest`` needs, as plain data.
 
     ``expected``: the exports that it must have, in order; None: any. With ``takes_over`` it asks the version that
-    serves now for its state.
+    serves now for its state. As in any Python, the standard library comes before the installed ``packages``: none of
+    these can hide it.
     """
     first = [str(manifest.folder)] if manifest.folder is not None else []
     file = entry_file(manifest)
@@ -56,7 +66,7 @@ def boot_configuration(
         "name": manifest.name,
         "version": manifest.version,
         "takes_over": takes_over,
-        "path": first + standard_library_paths(),
+        "path": first + standard_library_paths() + environment.package_paths(manifest, packages),
         "module": manifest.module,
         "file": str(file) if file is not None else None,
         "code": code_of(manifest.module, str(file)) if file is not None else None,
@@ -80,7 +90,7 @@ class LoadedPlugin:
     read meanwhile.
     """
 
-    def __init__(self, manifest: Manifest, router: _core.Router, pool: WarmPool) -> None:
+    def __init__(self, manifest: Manifest, router: _core.Router, pool: WarmPool, state_folder: Path | None) -> None:
         self.manifest = manifest
         self.doc = ""
         self.functions: tuple[FunctionDescription, ...] = ()
@@ -92,6 +102,8 @@ class LoadedPlugin:
         """To be set when it has ended, or been set aside, and whatever has to be said of that was."""
         self._router = router
         self._pool = pool
+        self._state_folder = state_folder
+        self._environment: Environment | None = None
         self._serving: tuple[_core.Interpreter, ...] = ()
         self._coming: tuple[_core.Interpreter, ...] = ()
         self._leaving: tuple[_core.Interpreter, ...] = ()
@@ -121,11 +133,13 @@ class LoadedPlugin:
     def begin(self, *, takes_over: bool = False) -> None:
         """Read the plugin's files, and start the interpreters, which import it; does not wait for them.
 
-        ``takes_over``: the version that serves now gives its state. Raises OSError where there are no more threads;
-        those that have begun are then to be ended all the same.
+        ``takes_over``: the version that serves now gives its state. Raises PluginLoadError where its dependencies are
+        not installed, and OSError where there are no more threads; those that have begun are then to be ended all the
+        same.
         """
         self.fingerprint = fingerprint(self.manifest)
-        boot = boot_configuration(self.manifest, takes_over=takes_over)
+        self._environment = environment.environment_of(self.manifest, self._state_folder)
+        boot = boot_configuration(self.manifest, self._environment, takes_over=takes_over)
         for _ in range(self.manifest.interpreters):
             self._coming += (self._start_interpreter(boot),)
 
@@ -210,7 +224,8 @@ class LoadedPlugin:
 
         Raises OSError where there are no more threads.
         """
-        new = self._start_interpreter(boot_configuration(self.manifest, (item.name for item in self.functions)))
+        exports = (item.name for item in self.functions)
+        new = self._start_interpreter(boot_configuration(self.manifest, self._environment, exports))
         self._coming += (new,)
         if in_place_of is not None:
             self._successors[new] = in_place_of
@@ -342,7 +357,7 @@ class LoadedPlugin:
                 return StartFailure(self._over_limit(*detail))
             case _ if detail is not None:
                 type_name, message, _, traceback_text = detail
-                reason = f"{type_name}: {message}" if message else type_name
+                reason = environment.reason_of(type_name, message, self._environment)
                 exited = type_name == "SystemExit" and message in {"", "0", "None"}
                 advice = advice_for(message)
                 error = PluginLoadError(name, f"{reason}; {advice}" if advice else reason, traceback_text)

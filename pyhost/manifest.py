@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta
 
 from pyhost import tables
+from pyhost.dependencies import Dependencies, of_script
 from pyhost.errors import ConfigurationError, ManifestError
 from pyhost.quantities import parse_duration, parse_size
 
@@ -34,6 +35,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 # Files that programs write beside their code: when one changes, the plugin has not changed.
 _WRITTEN_FILES = ("*.db", "*.db-*", "*.sqlite*", "*.log", "*.log.*", "*.pid", "*.lock", "*.tmp", "*.pyc", "*~")
 _CODE_SUFFIXES = (".py", ".toml")
+_NEW_LOCK_SUFFIX = "+new.toml"
 
 
 def is_name(text: str) -> bool:
@@ -133,6 +135,8 @@ class _PluginTable:
         Meta(description='a module to import, such as "wordcount" or "package.module"', extra={"parse": _parse_module}),
     ] = None
     interpreters: Annotated[int, Meta(ge=1, le=256, description="a whole number from 1 to 256")] = 1
+    dependencies: Dependencies = ()
+    inherit: Annotated[bool, Meta(description="true or false")] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,10 @@ class Manifest:
     """The plugin.toml or the .py file."""
     limits: Limits
     restart: Restart = field(default_factory=Restart)
+    dependencies: tuple[str, ...] = ()
+    """What ``pyhost install`` installs for it, as written."""
+    inherit: bool = False
+    """Whether it can import the host's packages, too."""
 
 
 def load(path: Path) -> Manifest:
@@ -240,13 +248,26 @@ def load_all(folder: Path) -> tuple[list[Manifest], list[tuple[str, Path, Manife
     return manifests, failures
 
 
+def lock_file(manifest: Manifest) -> Path:
+    """Return where the versions of its dependencies are written down, in the standard's form (PEP 751)."""
+    name = "pylock.toml" if manifest.folder is not None else f"pylock.{manifest.name}.toml"
+    return manifest.source.with_name(name)
+
+
+def new_lock_file(manifest: Manifest) -> Path:
+    """Return where its next lock file is made: beside it, as paths in it are relative; no change of the plugin yet."""
+    return manifest.source.with_name(f"pylock.{manifest.name}{_NEW_LOCK_SUFFIX}")
+
+
 def fingerprint(manifest: Manifest) -> str:
     """Return a text that changes when a file of the plugin is added, removed or changed (its size or time).
 
+    The lock file of its dependencies is one of them: other versions are another plugin.
     Left out are hidden files, ``__pycache__``, linked folders, and what plugins write beside their code: databases,
     logs, lock and temporary files. A plugin that was removed has the fingerprint of no files.
     """
-    files = [manifest.source] if manifest.folder is None else sorted(_code_files(manifest.folder))
+    single = [manifest.source, lock_file(manifest)]
+    files = single if manifest.folder is None else sorted(_code_files(manifest.folder))
     digest = hashlib.sha256()
     for file in files:
         try:
@@ -300,6 +321,8 @@ def _code_files(folder: Path) -> Iterator[Path]:
 
 
 def _is_written(name: str) -> bool:
+    if name.endswith(_NEW_LOCK_SUFFIX):
+        return True
     return not name.endswith(_CODE_SUFFIXES) and any(fnmatch(name, pattern) for pattern in _WRITTEN_FILES)
 
 
@@ -314,7 +337,8 @@ def _load_file(path: Path) -> Manifest:
     if conflict:
         raise ManifestError(f"{path}: its module would be {module!r}, a name taken by {conflict}; rename the file")
     file = path.absolute()
-    return Manifest(name, "0", module, 1, folder=None, file=file, source=file, limits=Limits())
+    needed = of_script(path)
+    return Manifest(name, "0", module, 1, folder=None, file=file, source=file, limits=Limits(), dependencies=needed)
 
 
 def _load_document(path: Path) -> Manifest:
@@ -335,6 +359,8 @@ def _load_document(path: Path) -> Manifest:
         source=path.absolute(),
         limits=document.limits,
         restart=document.restart,
+        dependencies=plugin.dependencies,
+        inherit=plugin.inherit,
     )
 
 

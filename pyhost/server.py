@@ -113,7 +113,7 @@ class _Server:
         """Why it stopped: a new process is to take its place."""
         self._options = options
         self._sockets = sockets
-        self._host = Host(options.plugins, warm=options.warm, preload=options.preload)
+        self._host = Host(options.plugins, state=options.state, warm=options.warm, preload=options.preload)
         self._host.logs.level = LEVELS[options.log_level]
         self._host.logs.echo = False  # what the log's level leaves out is wanted nowhere else
         self._monitor = Monitor(self._host)

@@ -58,7 +58,9 @@ class Supervised:
     be called at any time, and everything from any thread.
     """
 
-    def __init__(self, name: str, source: Path, router: _core.Router, pool: WarmPool) -> None:
+    def __init__(
+        self, name: str, source: Path, router: _core.Router, pool: WarmPool, state_folder: Path | None
+    ) -> None:
         self.name = name
         self.source = source.absolute()
         """The plugin.toml or .py file."""
@@ -69,6 +71,7 @@ class Supervised:
         self.lock = threading.RLock()  # more than once by a log's handler that asks for the status
         """Held, and never for long, by whoever changes anything here; reading one thing needs no lock."""
         self._router = router
+        self._state_folder = state_folder
         self._memory = Supervision()
         self._manifest: Manifest | None = None
         self._fingerprint = ""
@@ -304,22 +307,24 @@ class Supervised:
         """Start the version that was announced; raises PluginLoadError."""
         if self._manifest is not None:
             manifest.forget_bytecode(item)
-        version = LoadedPlugin(item, self._router, self.pool)
-        before, error = self._version, None
+        version = LoadedPlugin(item, self._router, self.pool, self._state_folder)
+        before, failure = self._version, None
         try:
             version.begin(takes_over=before is not None and self.is_serving and before.reloads)
-        except OSError as caught:
-            error = PluginLoadError(self.name, f"its interpreters could not be started: {caught}")
+        except PluginLoadError as error:
+            failure = StartFailure(error, lasts=True)
+        except OSError as error:
+            failure = StartFailure(PluginLoadError(self.name, f"its interpreters could not be started: {error}"))
         with self.lock:
             if attempt != self._attempt:
                 self._let_go(version, 0.0)
                 raise PluginLoadError(self.name, "it was stopped while it was loaded")
             if self.state is State.LOADING:
                 self.tell(Event.START)
-            if error is not None:
+            if failure is not None:
                 self._let_go(version, 0.0)
-                self._note_failed_start(version, StartFailure(error))
-                raise error
+                self._note_failed_start(version, failure)
+                raise failure.error
             self._starting = version
         return version
 
@@ -440,8 +445,8 @@ class Supervised:
         self._trouble, self._refusal = reason, _NOTHING
         self._manifest, self._fingerprint = version.manifest, version.fingerprint
         self._router.publish(self.name, (), ())
-        self.note(f"did not start: {reason[0]}", logging.WARNING)
-        self.tell(StartFailed(reason[0], exited=failure.exited))
+        self.note(f"{'fatal' if failure.lasts else 'did not start'}: {reason[0]}", logging.WARNING)
+        self.tell(Event.GIVE_UP if failure.lasts else StartFailed(reason[0], exited=failure.exited))
 
     def _give_up(self, error: ManifestError) -> None:
         self._trouble, self._refusal = (str(error), ""), _NOTHING

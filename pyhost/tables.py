@@ -7,8 +7,9 @@ key, what was found, what is allowed::
 
 A table is a frozen dataclass. msgspec checks each value against its field's type, ``Annotated`` with a ``Meta`` that
 holds the bounds, says in words what is allowed (``description``) and, where people write a value as text, how that text
-is read (``extra={"parse": ...}``, a function that raises ValueError). Values are checked one by one, so that the key is
-always known and no message depends on msgspec's own wording.
+is read (``extra={"parse": ...}``, a function that raises ValueError); for a list, which items it may have
+(``extra={"is_item": ...}``). Values are checked one by one, so that the key is always known and no message depends on
+msgspec's own wording.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import re
 import reprlib
 import stat
 import tomllib
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
@@ -71,9 +73,9 @@ class Source:
     """The class of the errors about it."""
     spell: Callable[[Keys], str] = dotted
 
-    def wrong(self, keys: Keys, found: object, allowed: str) -> PyhostError:
-        """The error about a value that is not allowed."""
-        return self.error(f"{self.place}: {self.spell(keys)} is {_display.repr(found)}; allowed: {allowed}")
+    def wrong(self, keys: Keys, found: object, allowed: str, verb: str = "is") -> PyhostError:
+        """The error about a value that is not allowed; with the verb "has", about an item of it."""
+        return self.error(f"{self.place}: {self.spell(keys)} {verb} {_display.repr(found)}; allowed: {allowed}")
 
     def missing(self, keys: Keys, allowed: str) -> PyhostError:
         """The error about a value that has to be there."""
@@ -126,6 +128,14 @@ def read(path: Path, source: Source) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         found = f"byte 0x{error.object[error.start]:02x} in line {error.object.count(b'\n', 0, error.start) + 1}"
         raise source.error(f"{source.place} is not UTF-8: {found}; save the file as UTF-8") from error
+    return parse(text, source)
+
+
+def parse(text: str, source: Source) -> dict[str, Any]:
+    """Return the TOML document in a text.
+
+    Raises ``source.error`` where it is not TOML.
+    """
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -178,7 +188,11 @@ def _check(
 
 
 def _check_value(found: object, annotation: Any, source: Source, keys: Keys, allowed: str) -> object:
-    parse = (_meta(annotation).extra or {}).get("parse")
+    extra = _meta(annotation).extra or {}
+    parse = extra.get("parse")
+    if "is_item" in extra and isinstance(found, list):
+        for item in filterfalse(extra["is_item"], found):
+            raise source.wrong(keys, item, allowed, verb="has")
     try:
         return msgspec.convert(found if parse is None else parse(found), annotation)
     except ValueError as error:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from pyhost.installer import Outcome
+
 ANY_WIDTH = 1000
 """Columns of a console that cuts no line."""
 
@@ -95,6 +97,36 @@ def _standing(plugin: Mapping[str, Any]) -> list[str]:
     if plugin["lost"]:
         parts.append(f"lost interpreters: {plugin['lost']}")
     return parts
+
+
+def print_installed(outcome: Outcome) -> None:
+    """Print what ``pyhost install`` did for a plugin; nothing where there was nothing to do."""
+    if outcome.error:
+        click.echo(f"pyhost: {outcome.error}", err=True)
+    if outcome.environment is None or not outcome.is_new:
+        return
+    record = outcome.environment.record
+    number = len(record.packages)
+    took = format_seconds(outcome.seconds)
+    click.echo(f"{outcome.name}: {number} package{'' if number == 1 else 's'} installed in {took}")
+    for package, version in record.packages:
+        click.echo(f"  {package} {version}")
+    for hook in record.hooks:
+        click.echo(f"pyhost: plugin {outcome.name!r}: {hook.explain()}", err=True)
+
+
+def installed(outcome: Outcome) -> dict[str, Any]:
+    """Return what ``pyhost install`` did for a plugin as plain data."""
+    found = outcome.environment
+    return {
+        "name": outcome.name,
+        "error": outcome.error,
+        "is_new": outcome.is_new,
+        "seconds": outcome.seconds,
+        "environment": str(found.folder) if found is not None else None,
+        "packages": dict(found.record.packages) if found is not None else {},
+        "warnings": [hook.explain() for hook in found.record.hooks] if found is not None else [],
+    }
 
 
 def state(plugin: Mapping[str, Any]) -> Text:

@@ -65,6 +65,8 @@ def write_plugin(
 
 def toml_value(value: Any) -> str:
     """A value of a manifest as TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

@@ -45,7 +45,8 @@ def test_without_anything_to_do_it_explains_itself(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["-h"], *([name, "--help"] for name in ("ps", "top", "call", "new", "version"))]
+    "arguments",
+    [["--help"], ["-h"], *([name, "--help"] for name in ("ps", "top", "call", "install", "new", "version"))],
 )
 def test_help_is_no_error(arguments, capsys):
     assert cli.run(arguments) == ExitCode.OK

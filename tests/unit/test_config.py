@@ -43,6 +43,7 @@ def error_of(function, *arguments: object):
 def test_the_defaults(current_folder):
     assert load_options(None, {}) == Options(
         plugins=current_folder / "plugins",
+        state=None,
         listen=("127.0.0.1", 8470),
         socket=Path(f"/tmp/pyhost-{os.getuid()}/pyhost.sock"),
         token_file=None,
@@ -66,6 +67,7 @@ def test_every_key_of_the_file(current_folder):
         """
         [server]
         plugins = "../mine"
+        state = "state"
         listen = "[::1]:0"
         socket = "run/x.sock"
         token_file = "/etc/pyhost/token"
@@ -82,6 +84,7 @@ def test_every_key_of_the_file(current_folder):
     )
     assert load_options(path, {}) == Options(
         plugins=current_folder / "etc" / ".." / "mine",
+        state=current_folder / "etc" / "state",
         listen=("::1", 0),
         socket=current_folder / "etc" / "run" / "x.sock",
         token_file=Path("/etc/pyhost/token"),
@@ -101,6 +104,7 @@ def test_the_example_in_the_reference(current_folder):
     example = reference.read_text().split("```toml\n")[1].split("```")[0]
     assert load_options(write_config(example), {}) == dataclasses.replace(
         load_options(None, {}),
+        state=current_folder / "state",
         socket=Path("/run/user/1000/pyhost/pyhost.sock"),
         token_file=current_folder / "secrets" / "token",
     )
@@ -135,8 +139,8 @@ def test_overrides_can_be_values(current_folder):
             '[server]\ntoken-file = "x"',
             (
                 "server.token-file is not known; did you mean server.token_file? allowed: server.plugins, "
-                "server.listen, server.socket, server.token_file, server.grace, server.max_body, server.warm, "
-                "server.preload, server.max_lost, server.watch, server.log_level, "
+                "server.state, server.listen, server.socket, server.token_file, server.grace, server.max_body, "
+                "server.warm, server.preload, server.max_lost, server.watch, server.log_level, "
                 "server.log_format"
             ),
         ),
@@ -187,8 +191,8 @@ def test_a_file_that_is_not_there():
         (
             {"log": "info"},
             (
-                "--log is not known; allowed: --plugins, --listen, --socket, --token-file, --grace, --max-body, "
-                "--warm, --preload, --max-lost, --watch, --log-level, --log-format"
+                "--log is not known; allowed: --plugins, --state, --listen, --socket, --token-file, --grace, "
+                "--max-body, --warm, --preload, --max-lost, --watch, --log-level, --log-format"
             ),
         ),
     ],
@@ -344,4 +348,33 @@ def test_what_is_no_token(data, found):
 def test_a_token_file_that_is_not_there():
     assert error_of(Options(Path("plugins"), token_file=Path("token")).read_token) == (
         "token file token cannot be read (No such file or directory); it must be a file that this user can read"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"PYHOST_STATE": "/var/lib/pyhost", "XDG_STATE_HOME": "/xdg"}, "/var/lib/pyhost"),
+        ({"PYHOST_STATE": "here"}, "CURRENT/here"),
+        ({"PYHOST_STATE": "", "XDG_STATE_HOME": "/xdg"}, "/xdg/pyhost"),
+        ({"XDG_STATE_HOME": "relative"}, "/home/ada/.local/state/pyhost"),
+        ({}, "/home/ada/.local/state/pyhost"),
+    ],
+)
+def test_the_default_state_folder(current_folder, monkeypatch, variables, folder):
+    for name, value in {"HOME": "/home/ada", "PYHOST_STATE": "", "XDG_STATE_HOME": "", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert config.default_state_folder() == Path(folder.replace("CURRENT", str(current_folder)))
+
+
+def test_a_user_without_a_home_is_told_what_to_give(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("PYHOST_STATE", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert error_of(config.default_state_folder) == (
+        "there is no place for pyhost's state, as this user has no home folder; give --state DIR, or PYHOST_STATE in "
+        "the environment"
     )

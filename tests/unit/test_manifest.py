@@ -15,7 +15,8 @@ from pyhost.manifest import Limits, Manifest, Restart
 DURATION = 'a duration of more than 0 and at most 8760h, such as "250ms", "2s", "1m" or a number of seconds'
 MEMORY = 'a size from 1MiB to 1048576GiB, such as "64MiB" or a number of bytes'
 NAME = "up to 100 letters, digits, _ and -, starting with a letter or _"
-PLUGIN_KEYS = "plugin.name, plugin.version, plugin.module, plugin.interpreters"
+PLUGIN_KEYS = "plugin.name, plugin.version, plugin.module, plugin.interpreters, plugin.dependencies, plugin.inherit"
+REQUIREMENTS = 'a list of requirements, such as ["packaging==24.1", "lib @ ../lib", "-e ../lib"]'
 
 
 @pytest.fixture
@@ -54,6 +55,8 @@ def test_a_full_manifest(plugins):
         version = "1.2.0"
         module = "words.count"
         interpreters = 4
+        dependencies = ["packaging==24.1", "-e ../lib"]
+        inherit = true
         [limits]
         deadline = "250ms"
         inbox = 16
@@ -77,6 +80,8 @@ def test_a_full_manifest(plugins):
         source=Path.cwd() / "plugins/wordcount/plugin.toml",
         limits=Limits(deadline=0.25, inbox=16, start=2.0, memory=512 << 20),
         restart=Restart("always", intensity=3, period=10.0, max_calls=1000, max_memory_growth=8 << 20),
+        dependencies=("packaging==24.1", "-e ../lib"),
+        inherit=True,
     )
 
 
@@ -85,6 +90,7 @@ def test_the_defaults(plugins):
     assert (loaded.version, loaded.module, loaded.interpreters) == ("0", "word_count", 1)
     assert loaded.limits == Limits(deadline=30.0, inbox=1024, start=30.0, memory=None)
     assert loaded.restart == Restart("on-failure", intensity=5, period=60.0, max_calls=None, max_memory_growth=None)
+    assert (loaded.dependencies, loaded.inherit) == ((), False)
 
 
 def test_the_example_in_the_reference(plugins):
@@ -185,6 +191,16 @@ def test_manifests_do_not_change(plugins):
             '[plugin]\nname = "x"\ninterpreters = true',
             "plugin.interpreters is True; allowed: a whole number from 1 to 256",
         ),
+        (
+            '[plugin]\nname = "x"\ndependencies = "six"',
+            f"plugin.dependencies is 'six'; allowed: {REQUIREMENTS}",
+        ),
+        (
+            '[plugin]\nname = "x"\ndependencies = ["six", "packaging=24.1"]',
+            f"plugin.dependencies has 'packaging=24.1'; allowed: {REQUIREMENTS}",
+        ),
+        ('[plugin]\nname = "x"\ndependencies = [1]', f"plugin.dependencies has 1; allowed: {REQUIREMENTS}"),
+        ('[plugin]\nname = "x"\ninherit = 1', "plugin.inherit is 1; allowed: true or false"),
         (
             '[plugin]\nname = "x"\ninterpreter = 1',
             f"plugin.interpreter is not known; did you mean plugin.interpreters? allowed: {PLUGIN_KEYS}",
@@ -481,6 +497,18 @@ def test_the_fingerprint_of_a_single_file_is_of_that_file(plugins):
     assert manifest.fingerprint(loaded) != before
 
 
+def test_another_lock_file_is_another_plugin(plugins, tree):
+    path = plugins / "a.py"
+    path.touch()
+    for loaded, lock in ((tree, tree.folder / "pylock.toml"), (manifest.load(path), path.with_name("pylock.a.toml"))):
+        assert manifest.lock_file(loaded) == Path.cwd() / lock
+        before = manifest.fingerprint(loaded)
+        manifest.new_lock_file(loaded).touch()  # one that is being made is none yet
+        assert manifest.fingerprint(loaded) == before
+        lock.touch()
+        assert manifest.fingerprint(loaded) != before
+
+
 def as_toml(value):
     """A value as inline TOML."""
     match value:
@@ -499,9 +527,8 @@ def as_toml(value):
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-known_keys = st.sampled_from(
-    ["plugin", "limits", "name", "version", "module", "interpreters", "deadline", "inbox", "start", "memory"]
-)
+plugin_keys = ["name", "version", "module", "interpreters", "dependencies", "inherit"]
+known_keys = st.sampled_from(["plugin", "limits", *plugin_keys, "deadline", "inbox", "start", "memory"])
 good_values = st.sampled_from(["x", "1.0", "x.y", "queue", "class", "2s", "1h", 1, 2.5, 256])
 scalars = texts | st.booleans() | st.integers() | st.floats() | st.datetimes() | st.dates() | st.times() | good_values
 junk = st.recursive(
@@ -512,7 +539,14 @@ documents = st.fixed_dictionaries({}, optional={"plugin": tables | junk, "limits
 named_documents = st.builds(
     lambda plugin, limits: {"plugin": {"name": "x"} | plugin, "limits": limits},
     st.fixed_dictionaries(
-        {}, optional={"version": scalars, "module": scalars, "interpreters": scalars, "name": scalars}
+        {},
+        optional={
+            "version": scalars,
+            "module": scalars,
+            "interpreters": scalars,
+            "name": scalars,
+            "dependencies": st.lists(scalars, max_size=3),
+        },
     ),
     st.fixed_dictionaries({}, optional={"deadline": scalars, "inbox": scalars, "start": scalars, "memory": scalars}),
 )
