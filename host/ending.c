@@ -174,7 +174,7 @@ static void clear_plugin(pyh_interp *interp, PyObject *ending, int64_t deadline_
     }
     Py_CLEAR(interp->functions);
     Py_CLEAR(interp->guest);
-    bound(INTERRUPTED_NS);
+    bound(interp->assignment.stop_limit_ns > INTERRUPTED_NS ? interp->assignment.stop_limit_ns : INTERRUPTED_NS);
     take_step(ending, "clear", NULL);
     /* A destructor may have started one. */
     if (!wait_alone(interp, pyh_deadline_after(INTERRUPTED_NS))) {

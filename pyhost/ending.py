@@ -60,10 +60,10 @@ class Ending:
     def tell(self) -> None:
         """Raise what has failed."""
         failures, self._failures = self._failures, []
-        if len(failures) == 1:
-            raise failures[0]
-        if failures:
+        if failures[1:]:
             raise BaseExceptionGroup("several things failed while the plugin stopped", failures)
+        if failures:
+            raise failures[0]
 
     def clear(self) -> None:
         """Let the plugin's objects go, in the order that CPython has for it, so that their destructors run now."""

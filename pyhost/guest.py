@@ -121,7 +121,7 @@ def _check_names(descriptions: "list[Description]", expected: "tuple[str, ...] |
 
 
 def _check_one(reload_hooks: "list[Callable[..., Any]]") -> None:
-    if len(reload_hooks) > 1:
+    if reload_hooks[1:]:
         names = " and ".join(map(_name_of, reload_hooks))
         raise ValueError(f"{names} are marked as on_reload; allowed: one function")
 
@@ -161,9 +161,10 @@ def _text_of(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
-    left_out = len(text) - LONGEST_TEXT
+    if not text[LONGEST_TEXT:]:
+        return text
     half = LONGEST_TEXT // 2
-    return text if left_out <= 0 else f"{text[:half]}\n[{left_out} characters are left out]\n{text[-half:]}"
+    return f"{text[:half]}\n[{len(text) - LONGEST_TEXT} characters are left out]\n{text[-half:]}"
 
 
 def describe_function(function: "Callable[..., Any]", mark: "dict[str, Any]") -> "Description":

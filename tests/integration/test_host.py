@@ -43,7 +43,7 @@ BAD_CODE = {
     ),
     "start_exits": ("import pyhost\n@pyhost.on_start\ndef start(): exit(4)", r"^SystemExit: 4$"),
     "start_needs_more": (
-        "import pyhost\n@pyhost.on_start\ndef start(who): ...",
+        "import pyhost\n@pyhost.on_start\ndef start(state, who): ...",
         r"^TypeError: start\(\) missing 1 required",
     ),
     "marks_a_class": ("import pyhost\n@pyhost.export\nclass Shop: ...", r"cannot mark .*; write a def that calls it"),
