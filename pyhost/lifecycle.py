@@ -27,8 +27,8 @@ class State(StrEnum):
     BACKOFF = "backoff"
     """It failed, and is loaded again after a while."""
     FATAL = "fatal"
-    """Its manifest is wrong, its dependencies are not installed, or it failed more often than it may: it waits for somebody
-    to put that right.
+    """Its manifest is wrong, its dependencies are not installed, or it failed more often than it may: it waits for
+    somebody to put that right.
     """
 
 

@@ -39,6 +39,11 @@ class Listeners:
     lock: int
     """The descriptor of the locked file."""
 
+    def close(self) -> None:
+        """Refuse who connects from now on. The lock stays until the process ends."""
+        self.tcp.close()
+        self.unix.close()
+
     def hand_on(self) -> dict[str, str]:
         """Let a program that replaces this one inherit them; return what its environment has to say."""
         descriptors = (self.tcp.fileno(), self.unix.fileno(), self.lock)

@@ -211,9 +211,7 @@ class _Server:
         self._gateway.drain()
         tcp.should_exit = unix.should_exit = True
         if not self.has_lost_too_many:
-            # Nobody takes over: connections are refused from now on.
-            self._sockets.tcp.close()
-            self._sockets.unix.close()
+            self._sockets.close()
         try:
             async with asyncio.timeout(self._options.grace):
                 await _first(serving, self._cut_short)
