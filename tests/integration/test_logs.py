@@ -14,7 +14,7 @@ import httpx
 import pytest
 from support import PATIENCE
 from support.logs import printed, wait_records
-from support.plugins import COMMON
+from support.plugins import COMMON, NEVER
 
 from pyhost import logs
 from pyhost.exit_codes import ExitCode
@@ -412,7 +412,8 @@ class TestHost:
         assert records[0].interpreter != records[1].interpreter
 
     def test_one_that_does_not_load_has_said_why(self, maker):
-        host = maker.start(broken="print('on my way')\nraise LookupError('no wares')")
+        maker.write("broken", "print('on my way')\nraise LookupError('no wares')", restart=NEVER)
+        host = maker.start()
         assert printed(host, "broken", 1) == ["on my way"]
 
     def test_programs_get_log_records(self, host, caplog):
