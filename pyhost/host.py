@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -121,23 +122,24 @@ class Host:
         """
         self.rescan()
 
-    def close(self, grace: float = 5.0) -> None:
+    def close(self, grace: float = 5.0, end: float = math.inf) -> None:
         """Stop taking calls, finish those under way, stop every plugin.
 
         ``grace``: seconds for calls under way; what has no answer then is given up (CallCancelledError). A plugin's
-        on_stop has a limit of its own after that, and an interpreter that does not end at all is set aside. What is
-        loaded, stopped or drained meanwhile is cut short.
+        on_stop and its threads have limits of their own after that, ``end`` seconds at most, and an interpreter that
+        does not end at all is set aside. What is loaded, stopped or drained meanwhile is cut short.
         """
         deadline = time.monotonic() + grace
+        final = deadline + end
         for plugin in list(self._plugins.values()):
-            plugin.hurry(deadline)
+            plugin.hurry(deadline, final)
         with self._lock, ExitStack() as turns:
             if self._caretaker is not None:
                 self._caretaker.close()
                 self._caretaker = None
             plugins = list(self._plugins.values())
             for plugin in plugins:
-                plugin.hurry(deadline)
+                plugin.hurry(deadline, final)
                 turns.enter_context(plugin.turn)
             self._router.set_draining(True)
             try:
@@ -308,8 +310,7 @@ class Host:
             time.sleep(0.002)
         for plugin in plugins:
             plugin.close()
-        for plugin in plugins:
-            plugin.wait_closed(deadline)
+        _side_by_side([partial(plugin.wait_closed, deadline) for plugin in plugins])
         self._pool.close()
         self._pool = WarmPool(self._router, self._warm, self._preload)
         self._futures.close()
@@ -391,6 +392,21 @@ class Host:
             now = time.monotonic()
             for plugin in removed:
                 plugin.wait_closed(now + plugin.default_grace())
+
+
+def _side_by_side(waits: Iterable[Callable[[], None]]) -> None:
+    """Make waits at the same time, each on a thread of its own, so that together they take as long as the longest."""
+    threads = []
+    for wait in waits:
+        thread = threading.Thread(target=wait, name="pyhost-closing", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            wait()  # a program that ends can start no more threads
+        else:
+            threads.append(thread)
+    for thread in threads:
+        thread.join()
 
 
 EXIT_LOST = 70

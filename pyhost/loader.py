@@ -113,6 +113,7 @@ class LoadedPlugin:
         self._told: set[int] = set()  # interpreters whose on_stop has been asked for its failure
         self._ended_cpu = 0.0
         self._until = math.inf
+        self._final = math.inf
         self._is_closed = False
 
     @property
@@ -179,9 +180,13 @@ class LoadedPlugin:
         for interpreter in self.members:
             interpreter.close()
 
-    def hurry(self, deadline: float) -> None:
-        """Let no wait last longer than until then (``time.monotonic``)."""
+    def hurry(self, deadline: float, final: float = math.inf) -> None:
+        """Let no wait last longer than until ``deadline``, and none for an end longer than until ``final``.
+
+        Both are times of ``time.monotonic``.
+        """
         self._until = min(self._until, deadline)
+        self._final = min(self._final, final)
 
     def end(self, deadline: float) -> list[str]:
         """Wait for the end of its interpreters, which are closed; the tracebacks of what failed in on_stop.
@@ -328,7 +333,7 @@ class LoadedPlugin:
             interpreter.abandon()
         limit = time.monotonic() + STOP_LIMIT + END_LIMIT
         for interpreter in late:
-            if not _wait(interpreter, interpreter.wait_ended, lambda: limit):
+            if not _wait(interpreter, interpreter.wait_ended, lambda: min(limit, self._final)):
                 interpreter.set_aside()
         return [failure for item in interpreters if (failure := self._stop_failure_of(item))]
 

@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 """Time between two looks at how many interpreters are lost."""
-_FLUSH_SECONDS = 2.0
+_FLUSH_SECONDS = 0.5
 """How long the answers about calls that were given up may take to be sent."""
+_LEAST_END_SECONDS = 0.4
+"""What plugins have to end in, however little is left of the grace time."""
 
 
 def run(options: Options, start_again: Callable[[Mapping[str, str]], NoReturn]) -> ExitCode:
@@ -121,6 +123,7 @@ class _Server:
         self._stop = asyncio.Event()
         self._cut_short = asyncio.Event()
         self._exit_code = ExitCode.OK
+        self._stopped_at = 0.0
         self._serving = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -137,7 +140,9 @@ class _Server:
         if not self._stop.is_set():
             with self._monitor:
                 await self._serve_http()
-        await asyncio.to_thread(self._host.close, 0.0)
+        # Plugins end in what is left of the grace time.
+        left = max(self._stopped_at + self._options.grace - loop.time(), _LEAST_END_SECONDS)
+        await asyncio.to_thread(self._host.close, 0.0, left)
         return self._exit_code
 
     def _on_stop(self, number: signal.Signals) -> None:
@@ -149,7 +154,11 @@ class _Server:
             self._cut_short.set()
         else:
             _logger.info("%s: stopping; running calls get %g s", number.name, self._options.grace)
-            self._stop.set()
+            self._begin_to_stop()
+
+    def _begin_to_stop(self) -> None:
+        self._stopped_at = asyncio.get_running_loop().time()
+        self._stop.set()
 
     def _on_hangup(self) -> None:
         if self._serving:
@@ -190,7 +199,7 @@ class _Server:
             self._options.max_lost,
         )
         self.has_lost_too_many = True
-        self._stop.set()
+        self._begin_to_stop()
 
     async def _serve_http(self) -> None:
         """Serve until told to stop, then drain."""

@@ -186,13 +186,16 @@ class Supervised:
         """Seconds that its calls get when it is stopped: as long as one of them may take."""
         return self._manifest.limits.deadline if self._manifest is not None else 0.0
 
-    def hurry(self, deadline: float) -> None:
-        """Cancel what starts, end all waits by the deadline (``time.monotonic``), and start nothing any more."""
+    def hurry(self, deadline: float, final: float) -> None:
+        """Cancel what starts, and start nothing any more.
+
+        All waits for calls end by ``deadline``, those for ends by ``final`` (``time.monotonic``).
+        """
         with self.lock:
             self._is_closed = True
             self._cancel()
             for version in self._versions():
-                version.hurry(deadline)
+                version.hurry(deadline, final)
 
     def close(self) -> None:
         """Take no more calls, for good. Does not wait."""
