@@ -34,6 +34,7 @@ typedef struct pyh_call {
     int64_t run_limit_ns;                /* instead of a deadline: time from its start; PYH_NEVER for none */
     struct pyh_completions *completions; /* owned; NULL: a thread waits for `answered` */
     void *token;                         /* for the completions' owner */
+    pyhost_answer_function *answer;      /* for api_call.c; NULL: no callback */
     /* the thread that runs it */
     uint64_t number; /* 0 until it is asked for */
     /* atomic: acquire/release, the answer is published by it */

@@ -3,6 +3,8 @@
 
 #include "buffer.h"
 #include "core.h"
+#include "core_embed.h"
+#include "core_host.h"
 #include "memory.h"
 #include "news.h"
 #include "runtime.h"
@@ -277,6 +279,19 @@ static PyMethodDef core_methods[] = {
      "there are: one for each interpreter that went past its hard memory limit, whose call ran past its grace time, or "
      "whose thread has ended, and one for each tell_news()."},
     {"tell_news", core_tell_news, METH_NOARGS, "tell_news()\n--\n\nEnd the waits of wait_news."},
+    {"take_order", pyh_core_take_order, METH_NOARGS,
+     "take_order()\n--\n\nFor pyhost.embed: wait for what the program asks next; (order, verb, value), or None when it will "
+     "ask no more."},
+    {"answer_order", pyh_core_answer_order, METH_VARARGS,
+     "answer_order(order, status, value, /)\n--\n\nFor pyhost.embed: answer an order, once, with the name of a "
+     "pyhost_status and a value; for a failure the value is (message, plugin, type, traceback)."},
+    {"tell_ready", pyh_core_tell_ready, METH_O,
+     "tell_ready(router, /)\n--\n\nFor pyhost.embed: the plugins of this router are loaded; the program goes on."},
+    {"tell_log", pyh_core_tell_log, METH_VARARGS,
+     "tell_log(level, logger, message, /)\n--\n\nFor pyhost.embed: hand a line to the program's log function; whether it "
+     "has one."},
+    {"call_host", pyh_core_call_host, METH_VARARGS,
+     "call_host(name, args, kwargs, /)\n--\n\nCall a function of the program that embeds pyhost."},
     {"open_inbox", pyh_core_open_inbox, METH_NOARGS,
      "open_inbox()\n--\n\nIn a plugin: a file descriptor that is readable while calls wait in this interpreter's "
      "inbox."},

@@ -1,9 +1,15 @@
 /* direct: see direct.h. An entry belongs to its thread and is listed with its interpreter; whoever takes it off the
- * list, under the interpreter's mutex, deletes the thread state. */
+ * list, under the interpreter's mutex, deletes the thread state.
+ *
+ * CPython remembers for each thread the thread state that it attached last, and writes to that one when it attaches
+ * another. A thread of Python's own is attached to its home again after each direct call. One of a program that knows
+ * no Python has no home: the one remembered may be deleted by its interpreter's owner. So it is kept alive by a visit
+ * while another is attached, or else CPython is made to forget it. */
 #include "direct.h"
 
 #include <stdlib.h>
 
+#include "core_host.h"
 #include "invoke.h"
 #include "lines.h"
 
@@ -18,6 +24,13 @@ typedef struct pyh_direct {
 } pyh_direct;
 
 static _Thread_local pyh_direct *thread_entries;
+
+/* What CPython remembers of this thread, if it has no home; all NULL: nothing. */
+static _Thread_local struct {
+    pyh_interp *interp; /* owned */
+    PyThreadState *thread_state;
+} remembered;
+
 static pthread_key_t thread_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -38,11 +51,73 @@ static PyThreadState *take_thread_state(pyh_direct *entry)
     return thread_state;
 }
 
+/* Makes CPython forget which thread state this thread attached last, without a look at that one: deleting a thread
+ * state that says it is the one clears the note. Within a visit. false: no memory. */
+static bool make_forget(pyh_interp *interp)
+{
+    pyh_account_before before = pyh_account_enter(interp->account);
+    PyThreadState *thread_state = PyThreadState_New(interp->python);
+    if (thread_state != NULL) {
+        thread_state->_status.bound_gilstate = 1;
+        thread_state->_status.cleared = 1; /* it has nothing yet */
+        PyThreadState_Delete(thread_state);
+    }
+    pyh_account_leave(before);
+    return thread_state != NULL;
+}
+
+/* Attaches this thread, which is attached to nothing and has no home, to the interpreter that it visits. false: no
+ * memory. */
+static bool attach(pyh_interp *interp, PyThreadState *thread_state)
+{
+    pyh_interp *before = remembered.interp;
+    bool must_keep = before != NULL && remembered.thread_state != thread_state;
+    bool is_kept = must_keep && pyh_interp_enter(before);
+    if (must_keep && !is_kept && !make_forget(interp)) {
+        return false;
+    }
+    PyEval_RestoreThread(thread_state);
+    if (is_kept) {
+        pyh_interp_leave(before);
+    }
+    if (before != interp) {
+        remembered.interp = pyh_interp_ref(interp);
+        pyh_interp_unref(before);
+    }
+    remembered.thread_state = thread_state;
+    return true;
+}
+
+static void forget_remembered(void)
+{
+    remembered.interp = pyh_interp_unref(remembered.interp);
+    remembered.thread_state = NULL;
+}
+
+bool pyh_direct_is_possible(void)
+{
+    PyThreadState *last = PyGILState_GetThisThreadState();
+    return (last == NULL || last == remembered.thread_state) && pyh_host_functions_running == 0;
+}
+
 static void free_entry(pyh_direct *entry)
 {
     pyh_activation_retire(entry->activation);
     pyh_interp_unref(entry->interp);
     free(entry);
+}
+
+/* Deletes a thread state of this thread, which is attached to nothing. Within a visit. */
+static void delete_thread_state(pyh_interp *interp, PyThreadState *thread_state)
+{
+    pyh_account_before before = pyh_account_enter(interp->account);
+    /* Where memory is short it is left to the end of the process. */
+    if (attach(interp, thread_state)) {
+        PyThreadState_Clear(thread_state);
+        PyThreadState_DeleteCurrent();
+        forget_remembered();
+    }
+    pyh_account_leave(before);
 }
 
 /* The thread ends: pthread calls this on it. CPython may have been finalized by then only if no interp is left. */
@@ -55,11 +130,7 @@ static void forget_thread(void *entries)
         if (pyh_interp_enter(entry->interp)) {
             PyThreadState *thread_state = take_thread_state(entry);
             if (thread_state != NULL) {
-                pyh_account_before before = pyh_account_enter(entry->interp->account);
-                PyEval_RestoreThread(thread_state);
-                PyThreadState_Clear(thread_state);
-                PyThreadState_DeleteCurrent();
-                pyh_account_leave(before);
+                delete_thread_state(entry->interp, thread_state);
             }
             pyh_interp_leave(entry->interp);
         } else {
@@ -70,6 +141,7 @@ static void forget_thread(void *entries)
         free_entry(entry);
         entry = next;
     }
+    forget_remembered();
 }
 
 static void make_key(void)
@@ -241,6 +313,16 @@ static void restore_recursion(PyThreadState *thread_state, int before)
 
 #endif
 
+/* Attached to the interpreter. */
+static pyhost_status run(pyh_interp *interp, place here, pyh_function *function, size_t index, pyh_message *request,
+                         int64_t deadline_ns, pyh_message **reply)
+{
+    int allowed = bound_recursion(here.thread_state);
+    pyhost_status status = pyh_invoke(interp, here.activation, function, index, request, deadline_ns, reply);
+    restore_recursion(here.thread_state, allowed);
+    return status;
+}
+
 pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t index, pyh_message *request,
                               int64_t deadline_ns, pyh_message **reply)
 {
@@ -260,11 +342,16 @@ pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t
     atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
     uint64_t number = 0, *outer_number = pyh_running_number;
     pyh_running_number = &number;
-    PyThreadState *outer = PyThreadState_Swap(here.thread_state);
-    int allowed = bound_recursion(here.thread_state);
-    pyhost_status status = pyh_invoke(interp, here.activation, function, index, request, deadline_ns, reply);
-    restore_recursion(here.thread_state, allowed);
-    PyThreadState_Swap(outer);
+    PyThreadState *outer = PyThreadState_GetUnchecked();
+    pyhost_status status = PYHOST_NO_MEMORY;
+    if (outer != NULL) {
+        PyThreadState_Swap(here.thread_state);
+        status = run(interp, here, function, index, request, deadline_ns, reply);
+        PyThreadState_Swap(outer);
+    } else if (attach(interp, here.thread_state)) {
+        status = run(interp, here, function, index, request, deadline_ns, reply);
+        PyEval_SaveThread();
+    }
     pyh_lines_end(interp->log_source);
     pyh_running_number = outer_number;
     pyh_this_thread.visits--;
@@ -289,6 +376,7 @@ void pyh_direct_clear(pyh_interp *interp)
         if (thread_state == NULL) {
             break;
         }
+        thread_state->_status.bound_gilstate = 0; /* it is another thread's note, see the top; ours stays */
         PyThreadState_Clear(thread_state);
         PyThreadState_Delete(thread_state);
     }

@@ -14,6 +14,10 @@
 pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t index, pyh_message *request,
                               int64_t deadline_ns, pyh_message **reply);
 
+/* Whether this thread, which is not attached to any interpreter, may call directly: it has no thread state but those
+ * that it got here. */
+bool pyh_direct_is_possible(void);
+
 /* Deletes the thread states of direct callers. The interpreter's owner thread, GIL held, after the last visitor. */
 void pyh_direct_clear(pyh_interp *interp);
 

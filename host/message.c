@@ -13,11 +13,20 @@ pyh_message *pyh_message_ref(pyh_message *message)
     return message;
 }
 
+static void release(pyh_buffer *buffer)
+{
+    if (buffer->release != NULL) {
+        buffer->release(buffer->context, buffer->data);
+    } else {
+        free(buffer->data);
+    }
+}
+
 pyh_message *pyh_message_unref(pyh_message *message)
 {
     if (message != NULL && atomic_fetch_sub_explicit(&message->references, 1, memory_order_acq_rel) == 1) {
         for (uint32_t i = 0; i < message->buffer_count; i++) {
-            free(message->buffers[i].data);
+            release(&message->buffers[i]);
         }
         free(message->buffers);
         free(message);
@@ -87,26 +96,36 @@ void pyh_writer_varint(pyh_writer *writer, uint64_t value)
     pyh_writer_bytes(writer, bytes, size);
 }
 
+void pyh_writer_share(pyh_writer *writer, pyh_buffer buffer)
+{
+    pyh_message *message = pyh_writer_reserve(writer, 0) != NULL ? writer->message : NULL;
+    pyh_buffer *buffers = NULL;
+    if (message != NULL && buffer.size <= PYH_MESSAGE_LIMIT) {
+        buffers = realloc(message->buffers, (message->buffer_count + 1) * sizeof *buffers);
+    }
+    if (buffers == NULL) {
+        writer->status = writer->status != PYHOST_OK ? writer->status : PYHOST_NO_MEMORY;
+        release(&buffer);
+        return;
+    }
+    message->buffers = buffers;
+    buffers[message->buffer_count++] = buffer;
+}
+
 void pyh_writer_buffer(pyh_writer *writer, const void *data, size_t size)
 {
     if (pyh_writer_reserve(writer, 0) == NULL) {
         return;
     }
-    pyh_message *message = writer->message;
-    pyh_buffer *buffers = realloc(message->buffers, (message->buffer_count + 1) * sizeof *buffers);
-    if (buffers != NULL) {
-        message->buffers = buffers;
-    }
     void *copy = size <= PYH_MESSAGE_LIMIT ? malloc(size > 0 ? size : 1) : NULL;
-    if (buffers == NULL || copy == NULL) {
-        free(copy);
+    if (copy == NULL) {
         writer->status = PYHOST_NO_MEMORY;
         return;
     }
     if (size > 0) {
         memcpy(copy, data, size);
     }
-    buffers[message->buffer_count++] = (pyh_buffer){.data = copy, .size = size};
+    pyh_writer_share(writer, (pyh_buffer){.data = copy, .size = size});
 }
 
 pyhost_status pyh_writer_finish(pyh_writer *writer, pyh_message **message)

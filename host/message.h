@@ -15,8 +15,10 @@
 #define PYH_MESSAGE_LIMIT ((size_t)1 << 31)
 
 typedef struct pyh_buffer {
-    void *data; /* malloc'ed, owned by the message */
+    void *data; /* owned by the message */
     size_t size;
+    pyhost_release_function *release; /* instead of free(); called once nobody needs the data */
+    void *context;
 } pyh_buffer;
 
 typedef struct pyh_message {
@@ -49,6 +51,8 @@ void pyh_writer_byte(pyh_writer *writer, unsigned char byte);
 void pyh_writer_varint(pyh_writer *writer, uint64_t value);
 /* Copies size bytes into a new buffer beside the payload. */
 void pyh_writer_buffer(pyh_writer *writer, const void *data, size_t size);
+/* Makes the data a buffer beside the payload without a copy; it is released as the buffer says, after a failure, too. */
+void pyh_writer_share(pyh_writer *writer, pyh_buffer buffer);
 /* On OK the message is the caller's. Whatever the outcome, the writer is empty again. */
 pyhost_status pyh_writer_finish(pyh_writer *writer, pyh_message **message);
 /* Drops what was written. */

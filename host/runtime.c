@@ -92,37 +92,52 @@ void pyh_runtime_end_interpreter(PyThreadState *thread_state, pyh_account *accou
 
 static PyStatus configure(PyConfig *config, const char *python, int argc, char **argv)
 {
-    PyConfig_InitPythonConfig(config);
     config->parse_argv = 0;
     config->safe_path = 1;
-    config->site_import = 0; /* run by hand in run_command_line: see the top */
+    config->site_import = 0; /* run by hand: see the top */
     /* Reading any string of the configuration pre-initializes CPython, which chooses the allocators. */
     PyStatus status = PyConfig_SetBytesString(config, &config->program_name, python);
     pyh_memory_install();
     if (!PyStatus_Exception(status)) {
         status = PyConfig_SetBytesArgv(config, argc, argv);
     }
-    if (!PyStatus_Exception(status)) {
-        status = Py_InitializeFromConfig(config);
-    }
     return status;
+}
+
+PyStatus pyh_runtime_initialize(const char *python, int argc, char **argv, bool handles_signals)
+{
+    PyConfig config;
+    PyConfig_InitPythonConfig(&config);
+    config.install_signal_handlers = handles_signals;
+    runtime.embedded = true;
+    PyStatus status = configure(&config, python, argc, argv);
+    if (!PyStatus_Exception(status)) {
+        status = Py_InitializeFromConfig(&config);
+    }
+    PyConfig_Clear(&config);
+    return status;
+}
+
+int pyh_runtime_run_site(void)
+{
+    PyObject *site = PyImport_ImportModule("site");
+    PyObject *none = site != NULL ? PyObject_CallMethod(site, "main", NULL) : NULL;
+    Py_XDECREF(site);
+    Py_XDECREF(none);
+    return none != NULL ? 0 : -1;
 }
 
 /* pyhost.cli.main() in the main interpreter, with site as in any Python. The exit code, or -1 with an exception. */
 static int run_command_line(void)
 {
     int code = -1;
-    PyObject *site = PyImport_ImportModule("site");
-    PyObject *none = site != NULL ? PyObject_CallMethod(site, "main", NULL) : NULL;
-    PyObject *cli = none != NULL ? PyImport_ImportModule("pyhost.cli") : NULL;
+    PyObject *cli = pyh_runtime_run_site() == 0 ? PyImport_ImportModule("pyhost.cli") : NULL;
     PyObject *result = cli != NULL ? PyObject_CallMethod(cli, "main", NULL) : NULL;
     if (result != NULL) {
         code = PyLong_Check(result) ? (int)PyLong_AsLong(result) : 0;
     }
     Py_XDECREF(result);
     Py_XDECREF(cli);
-    Py_XDECREF(none);
-    Py_XDECREF(site);
     return code;
 }
 
@@ -158,11 +173,8 @@ int pyhost_main(int argc, char **argv)
               stderr);
         return 2;
     }
-    PyConfig config;
-    runtime.embedded = true;
     pyh_thread_allow_wake();
-    PyStatus status = configure(&config, python, argc, argv);
-    PyConfig_Clear(&config);
+    PyStatus status = pyh_runtime_initialize(python, argc, argv, true);
     if (PyStatus_Exception(status)) {
         Py_ExitStatusException(status);
     }

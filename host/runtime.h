@@ -12,7 +12,14 @@
  * changes nothing. -1 with an exception set. */
 int pyh_runtime_attach(void);
 
-/* Whether pyhost_main started this CPython. */
+/* Starts CPython on this thread, which has its GIL then: the Python of that program, with these arguments; it handles
+ * signals if that is said. Once only. The status is an exception when it does not start. */
+PyStatus pyh_runtime_initialize(const char *python, int argc, char **argv, bool handles_signals);
+
+/* Imports and runs site, which new interpreters do without. -1 with an exception set. */
+int pyh_runtime_run_site(void);
+
+/* Whether pyh_runtime_initialize started this CPython. */
 bool pyh_runtime_is_embedded(void);
 
 /* A new own-GIL interpreter, attached to this thread, which must not be attached to any; NULL when CPython refuses.

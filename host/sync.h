@@ -15,6 +15,9 @@
 /* The lock order, outermost first. */
 typedef enum pyh_rank {
     PYH_RANK_CREATION = 1, /* runtime: creating and ending interpreters, one at a time */
+    PYH_RANK_CALLBACKS,    /* api_call: starting and ending the thread of callbacks */
+    PYH_RANK_HOST_FUNCTIONS, /* api_host: the table */
+    PYH_RANK_FUNCTION,     /* api_function: the route that a handle has found */
     PYH_RANK_ROUTER,       /* router: the table of routes */
     PYH_RANK_INTERP,       /* interp: its list of direct thread states */
     PYH_RANK_CHANNEL,      /* channel: the ring */

@@ -65,6 +65,10 @@ def __getattr__(name: str) -> object:
         from pyhost.host import Host
 
         return Host
+    if name == "host" and _is_plugin():
+        from pyhost.program import host
+
+        return host
     if name == "__version__":
         from pyhost import _core
 
@@ -74,3 +78,9 @@ def __getattr__(name: str) -> object:
 
         return getattr(errors, name)
     raise AttributeError(f"module 'pyhost' has no attribute {name!r}")
+
+
+def _is_plugin() -> bool:
+    from pyhost import _core
+
+    return hasattr(_core, "router")

@@ -101,6 +101,7 @@ class Host:
         self._preload = tuple(preload)
         self._pool = WarmPool(self._router, warm, self._preload)
         self._plugins: dict[str, Supervised] = {}
+        self._apart: set[str] = set()  # names of plugins that load_plugin has loaded
         self._functions: dict[str, _core.Function] = {}
         self._futures = FutureDispatcher()
         self._lock = threading.Lock()
@@ -154,13 +155,11 @@ class Host:
         """
         with self._lock:
             _open_hosts.add(self)
-            self.logs.start()
-            if self._caretaker is None:
-                self._caretaker = Caretaker(self._look)
+            self._need_helpers()
             manifests, errors = manifest.load_all(self._folder) if self._folder is not None else ([], [])
             broken = self._note_broken_manifests({item.name for item in manifests}, errors)
             found = {item.name: self._plugin_of(item) for item in manifests}
-            gone = [name for name in self._plugins if name not in found and name not in broken]
+            gone = [name for name in self._plugins if name not in found.keys() | broken | self._apart]
             wanted = [item for item in manifests if found[item.name].is_news(item)]
             before = {name for name, plugin in found.items() if plugin.is_serving}
             failed = self._load(wanted)
@@ -175,6 +174,33 @@ class Host:
                 failed=tuple(sorted(failed | broken)),
                 unchanged=tuple(sorted(found.keys() - changed)),
             )
+
+    def load_plugin(self, path: str | os.PathLike[str]) -> PluginStatus:
+        """Load the plugin of a folder with a plugin.toml, or of a .py file, wherever it is; ``rescan`` leaves it alone.
+
+        One that was loaded from there before is loaded anew, as by ``reload_plugin``.
+
+        Raises:
+            ManifestError, PluginLoadError: it does not load, or its name is taken.
+        """
+        item = manifest.load(Path(path).absolute())
+        with self._lock:
+            _open_hosts.add(self)
+            self._need_helpers()
+            plugin = self._plugin_of(item)
+            if plugin.source != item.source.absolute():
+                raise ManifestError(f"{item.source}: the name {item.name!r} is taken by {plugin.source}")
+            self._apart.add(item.name)
+        with plugin.turn:
+            self._load_one(plugin)
+        return plugin.status()
+
+    def unload_plugin(self, name: str) -> None:
+        """Stop the plugin, as ``stop_plugin`` does, and forget it. Raises PluginNotFoundError."""
+        with self._lock:
+            self._plugin(name)
+            self._apart.discard(name)
+            self._remove([name])
 
     def reload_plugin(self, name: str) -> PluginStatus:
         """Load the plugin anew from its folder, and let the new version take its place in one step.
@@ -291,6 +317,11 @@ class Host:
         functions = known.functions if known is not None else ()
         return next((item for item in functions if item.name == function), None)
 
+    def _need_helpers(self) -> None:
+        self.logs.start()
+        if self._caretaker is None:
+            self._caretaker = Caretaker(self._look)
+
     def _plugin(self, name: str) -> Supervised:
         plugin = self._plugins.get(name)
         if plugin is None:
@@ -319,6 +350,7 @@ class Host:
             self._router.withdraw(plugin.name)
         self._plugins.clear()
         self.logs.close()
+        self._apart.clear()
         _open_hosts.discard(self)
 
     def _note_broken_manifests(self, found: set[str], errors: Iterable[tuple[str, Path, ManifestError]]) -> set[str]:

@@ -1,0 +1,645 @@
+/* api_reader: see codec_format.h for what is read. Values come from encoders, but nothing is trusted: every size is
+ * held against what is left, and recursion is bounded. Each function works on a copy and moves the reader at the end,
+ * so that a failure leaves it where it was. */
+#include <string.h>
+
+#include "api.h"
+#include "codec.h"
+#include "codec_format.h"
+
+pyhost_value *pyhost_value_ref(pyhost_value *value)
+{
+    return pyh_value_of(pyh_message_ref(pyh_message_of(value)));
+}
+
+void pyhost_value_unref(pyhost_value *value)
+{
+    pyh_message_unref(pyh_message_of(value));
+}
+
+const char *pyhost_kind_name(pyhost_kind kind)
+{
+    switch (kind) {
+#define NAME_CASE(name, value, message)                                                                                \
+    case PYHOST_KIND_##name:                                                                                           \
+        return message;
+        PYHOST_KIND_MAP(NAME_CASE)
+#undef NAME_CASE
+    }
+    return "unknown kind";
+}
+
+pyhost_reader pyhost_reader_make(const pyhost_value *value)
+{
+    const pyh_message *message = pyh_message_of(value);
+    return (pyhost_reader){
+        .at = message->payload, .end = message->payload + message->size, .value = value, .left = 1};
+}
+
+size_t pyhost_reader_left(const pyhost_reader *reader)
+{
+    return reader->left;
+}
+
+static pyhost_kind kind_of(unsigned char tag)
+{
+    switch (tag) {
+    case PYH_TAG_NONE:
+        return PYHOST_KIND_NONE;
+    case PYH_TAG_TRUE:
+    case PYH_TAG_FALSE:
+        return PYHOST_KIND_BOOL;
+    case PYH_TAG_INT:
+    case PYH_TAG_BIG_INT:
+        return PYHOST_KIND_INT;
+    case PYH_TAG_FLOAT:
+        return PYHOST_KIND_FLOAT;
+    case PYH_TAG_STR:
+        return PYHOST_KIND_STR;
+    case PYH_TAG_BYTES:
+        return PYHOST_KIND_BYTES;
+    case PYH_TAG_BYTEARRAY:
+        return PYHOST_KIND_BYTEARRAY;
+    case PYH_TAG_LIST:
+        return PYHOST_KIND_LIST;
+    case PYH_TAG_TUPLE:
+        return PYHOST_KIND_TUPLE;
+    case PYH_TAG_SET:
+        return PYHOST_KIND_SET;
+    case PYH_TAG_FROZENSET:
+        return PYHOST_KIND_FROZENSET;
+    case PYH_TAG_DICT:
+        return PYHOST_KIND_DICT;
+    case PYH_TAG_DATE:
+        return PYHOST_KIND_DATE;
+    case PYH_TAG_TIME:
+        return PYHOST_KIND_TIME;
+    case PYH_TAG_DATETIME:
+        return PYHOST_KIND_DATETIME;
+    case PYH_TAG_TIMEDELTA:
+        return PYHOST_KIND_TIMEDELTA;
+    case PYH_TAG_TIMEZONE:
+        return PYHOST_KIND_TIMEZONE;
+    case PYH_TAG_MEMORYVIEW:
+        return PYHOST_KIND_BUFFER;
+    case PYH_TAG_PICKLE:
+        return PYHOST_KIND_PICKLE;
+    default:
+        return PYHOST_KIND_END;
+    }
+}
+
+pyhost_kind pyhost_reader_kind(const pyhost_reader *reader)
+{
+    return reader->left > 0 && reader->at < reader->end ? kind_of(*reader->at) : PYHOST_KIND_END;
+}
+
+/* The next size bytes, or NULL when there are fewer. */
+static const unsigned char *read_bytes(pyhost_reader *reader, size_t size)
+{
+    if (size > (size_t)(reader->end - reader->at)) {
+        return NULL;
+    }
+    const unsigned char *bytes = reader->at;
+    reader->at += size;
+    return bytes;
+}
+
+static pyhost_status read_varint(pyhost_reader *reader, uint64_t *value)
+{
+    pyh_reader bytes = {.at = reader->at, .end = reader->end};
+    pyhost_status status = pyh_reader_varint(&bytes, value);
+    reader->at = bytes.at;
+    return status;
+}
+
+/* A size or count, which the bytes left can hold: each value takes one at least. */
+static pyhost_status read_count(pyhost_reader *reader, size_t *count)
+{
+    uint64_t value;
+    if (read_varint(reader, &value) != PYHOST_OK || value > (uint64_t)(reader->end - reader->at)) {
+        return PYHOST_MALFORMED;
+    }
+    *count = (size_t)value;
+    return PYHOST_OK;
+}
+
+static pyhost_status read_zigzag(pyhost_reader *reader, int64_t *value)
+{
+    uint64_t raw;
+    pyhost_status status = read_varint(reader, &raw);
+    if (status == PYHOST_OK) {
+        *value = (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
+    }
+    return status;
+}
+
+/* Takes the tag of the next value; false: there is none. */
+static bool read_tag(pyhost_reader *reader, unsigned char *tag)
+{
+    if (reader->left == 0 || reader->at == reader->end) {
+        return false;
+    }
+    reader->left--;
+    *tag = *reader->at++;
+    return true;
+}
+
+/* Takes the next value's tag if it is this one. */
+static pyhost_status expect(pyhost_reader *reader, pyh_tag wanted)
+{
+    unsigned char tag;
+    return read_tag(reader, &tag) && tag == (unsigned char)wanted ? PYHOST_OK : PYHOST_WRONG_KIND;
+}
+
+/* Moves the reader to where a copy of it has got to, if all went well. */
+static pyhost_status move(pyhost_reader *reader, const pyhost_reader *copy, pyhost_status status)
+{
+    if (status == PYHOST_OK) {
+        *reader = *copy;
+    }
+    return status;
+}
+
+pyhost_status pyhost_reader_none(pyhost_reader *reader)
+{
+    pyhost_reader copy = *reader;
+    return move(reader, &copy, expect(&copy, PYH_TAG_NONE));
+}
+
+pyhost_status pyhost_reader_bool(pyhost_reader *reader, bool *value)
+{
+    unsigned char tag;
+    pyhost_reader copy = *reader;
+    if (!read_tag(&copy, &tag) || (tag != PYH_TAG_TRUE && tag != PYH_TAG_FALSE)) {
+        return PYHOST_WRONG_KIND;
+    }
+    *value = tag == PYH_TAG_TRUE;
+    return move(reader, &copy, PYHOST_OK);
+}
+
+/* An int of any size: small ones in *small, large ones as bytes (NULL otherwise). */
+static pyhost_status read_int(pyhost_reader *reader, int64_t *small, const unsigned char **bytes, size_t *size)
+{
+    unsigned char tag;
+    *bytes = NULL;
+    if (!read_tag(reader, &tag) || (tag != PYH_TAG_INT && tag != PYH_TAG_BIG_INT)) {
+        return PYHOST_WRONG_KIND;
+    }
+    if (tag == PYH_TAG_INT) {
+        return read_zigzag(reader, small);
+    }
+    pyhost_status status = read_count(reader, size);
+    *bytes = status == PYHOST_OK ? read_bytes(reader, *size) : NULL;
+    return *bytes != NULL && *size > 0 ? PYHOST_OK : PYHOST_MALFORMED;
+}
+
+pyhost_status pyhost_reader_int(pyhost_reader *reader, int64_t *value)
+{
+    pyhost_reader copy = *reader;
+    const unsigned char *bytes;
+    size_t size;
+    int64_t small = 0;
+    pyhost_status status = read_int(&copy, &small, &bytes, &size);
+    if (status == PYHOST_OK && bytes != NULL) {
+        return PYHOST_OUT_OF_RANGE;
+    }
+    if (status == PYHOST_OK) {
+        *value = small;
+    }
+    return move(reader, &copy, status);
+}
+
+pyhost_status pyhost_reader_uint(pyhost_reader *reader, uint64_t *value)
+{
+    pyhost_reader copy = *reader;
+    const unsigned char *bytes;
+    size_t size;
+    int64_t small = 0;
+    pyhost_status status = read_int(&copy, &small, &bytes, &size);
+    if (status != PYHOST_OK) {
+        return status;
+    }
+    uint64_t result = (uint64_t)small;
+    if (bytes != NULL) {
+        /* Above INT64_MAX: nine bytes, the last of which is 0. */
+        if (size != sizeof result + 1 || bytes[sizeof result] != 0) {
+            return PYHOST_OUT_OF_RANGE;
+        }
+        result = 0;
+        for (size_t i = 0; i < sizeof result; i++) {
+            result |= (uint64_t)bytes[i] << 8 * i;
+        }
+    } else if (small < 0) {
+        return PYHOST_OUT_OF_RANGE;
+    }
+    *value = result;
+    return move(reader, &copy, PYHOST_OK);
+}
+
+pyhost_status pyhost_reader_big_int(pyhost_reader *reader, void *bytes, size_t size_bytes, size_t *used)
+{
+    pyhost_reader copy = *reader;
+    const unsigned char *found;
+    unsigned char small_bytes[sizeof(int64_t)];
+    size_t size = sizeof small_bytes;
+    int64_t small = 0;
+    pyhost_status status = read_int(&copy, &small, &found, &size);
+    if (status != PYHOST_OK) {
+        return status;
+    }
+    if (found == NULL) {
+        for (size_t i = 0; i < sizeof small_bytes; i++) {
+            small_bytes[i] = (unsigned char)((uint64_t)small >> 8 * i);
+        }
+        found = small_bytes;
+        size = sizeof small_bytes;
+    }
+    if (size > size_bytes) {
+        return PYHOST_OUT_OF_RANGE;
+    }
+    memcpy(bytes, found, size);
+    *used = size;
+    return move(reader, &copy, PYHOST_OK);
+}
+
+/* The nearest double to an integer in two's complement. */
+static double double_of(const unsigned char *bytes, size_t size)
+{
+    bool is_negative = (bytes[size - 1] & 0x80) != 0;
+    double result = 0;
+    for (size_t i = size; i > 0; i--) {
+        result = result * 256 + (is_negative ? (unsigned char)~bytes[i - 1] : bytes[i - 1]);
+    }
+    return is_negative ? -result - 1 : result;
+}
+
+pyhost_status pyhost_reader_float(pyhost_reader *reader, double *value)
+{
+    pyhost_reader copy = *reader;
+    if (pyhost_reader_kind(reader) == PYHOST_KIND_INT) {
+        const unsigned char *bytes;
+        size_t size;
+        int64_t small = 0;
+        pyhost_status status = read_int(&copy, &small, &bytes, &size);
+        if (status == PYHOST_OK) {
+            *value = bytes != NULL ? double_of(bytes, size) : (double)small;
+        }
+        return move(reader, &copy, status);
+    }
+    if (expect(&copy, PYH_TAG_FLOAT) != PYHOST_OK) {
+        return PYHOST_WRONG_KIND;
+    }
+    const unsigned char *bytes = read_bytes(&copy, sizeof(uint64_t));
+    if (bytes == NULL) {
+        return PYHOST_MALFORMED;
+    }
+    uint64_t bits = 0;
+    for (size_t i = 0; i < sizeof bits; i++) {
+        bits |= (uint64_t)bytes[i] << 8 * i;
+    }
+    memcpy(value, &bits, sizeof bits);
+    return move(reader, &copy, PYHOST_OK);
+}
+
+/* What follows a tag: a size, and as many bytes. */
+static pyhost_status read_sized(pyhost_reader *reader, const void **bytes, size_t *size)
+{
+    size_t count;
+    pyhost_status status = read_count(reader, &count);
+    if (status == PYHOST_OK) {
+        *bytes = read_bytes(reader, count);
+        *size = count;
+    }
+    return status;
+}
+
+pyhost_status pyhost_reader_str(pyhost_reader *reader, const char **text, size_t *size_bytes)
+{
+    pyhost_reader copy = *reader;
+    const void *bytes;
+    pyhost_status status = expect(&copy, PYH_TAG_STR);
+    status = status == PYHOST_OK ? read_sized(&copy, &bytes, size_bytes) : status;
+    if (status == PYHOST_OK) {
+        *text = bytes;
+    }
+    return move(reader, &copy, status);
+}
+
+pyh_text pyh_text_read(pyhost_reader *reader)
+{
+    pyh_text text = {NULL, 0};
+    if (pyhost_reader_str(reader, &text.start, &text.size) != PYHOST_OK) {
+        pyhost_reader_skip(reader);
+    }
+    return text;
+}
+
+pyhost_status pyhost_reader_bytes(pyhost_reader *reader, const void **bytes, size_t *size_bytes)
+{
+    unsigned char tag;
+    pyhost_reader copy = *reader;
+    if (!read_tag(&copy, &tag) || (tag != PYH_TAG_BYTES && tag != PYH_TAG_BYTEARRAY)) {
+        return PYHOST_WRONG_KIND;
+    }
+    return move(reader, &copy, read_sized(&copy, bytes, size_bytes));
+}
+
+pyhost_status pyhost_reader_pickle(pyhost_reader *reader, const void **bytes, size_t *size_bytes)
+{
+    pyhost_reader copy = *reader;
+    uint64_t buffers = 0;
+    pyhost_status status = expect(&copy, PYH_TAG_PICKLE);
+    status = status == PYHOST_OK ? read_varint(&copy, &buffers) : status;
+    if (status == PYHOST_OK && buffers > pyh_message_of(copy.value)->buffer_count - copy.next_buffer) {
+        return PYHOST_MALFORMED;
+    }
+    copy.next_buffer += (uint32_t)buffers;
+    return move(reader, &copy, status == PYHOST_OK ? read_sized(&copy, bytes, size_bytes) : status);
+}
+
+static pyhost_status read_date(pyhost_reader *reader, pyhost_date *date)
+{
+    const unsigned char *bytes = read_bytes(reader, PYH_DATE_SIZE);
+    if (bytes == NULL) {
+        return PYHOST_MALFORMED;
+    }
+    *date = (pyhost_date){.year = bytes[0] | bytes[1] << 8, .month = bytes[2], .day = bytes[3]};
+    return PYHOST_OK;
+}
+
+static pyhost_status read_timedelta(pyhost_reader *reader, pyhost_timedelta *timedelta)
+{
+    uint64_t seconds, microseconds;
+    pyhost_timedelta found;
+    if (read_zigzag(reader, &found.days) != PYHOST_OK || read_varint(reader, &seconds) != PYHOST_OK ||
+        read_varint(reader, &microseconds) != PYHOST_OK || seconds >= 86400 || microseconds >= 1000000) {
+        return PYHOST_MALFORMED;
+    }
+    found.seconds = (uint32_t)seconds;
+    found.microseconds = (uint32_t)microseconds;
+    *timedelta = found;
+    return PYHOST_OK;
+}
+
+/* What follows a timezone's tag: a tuple of its offset and perhaps its name. */
+static pyhost_status read_offset(pyhost_reader *reader, int64_t *offset_us)
+{
+    pyhost_reader inner;
+    pyhost_timedelta offset;
+    reader->left++; /* the tuple is no value of the reader's own */
+    pyhost_status status = pyhost_reader_enter(reader, &inner);
+    status = status == PYHOST_OK ? pyhost_reader_timedelta(&inner, &offset) : status;
+    status = status == PYHOST_OK ? pyhost_reader_leave(reader, &inner) : status;
+    if (status != PYHOST_OK || offset.days < -1 || offset.days > 0) {
+        return PYHOST_MALFORMED;
+    }
+    *offset_us = (offset.days * 86400 + offset.seconds) * 1000000 + offset.microseconds;
+    return PYHOST_OK;
+}
+
+static pyhost_status read_time(pyhost_reader *reader, pyhost_time *time)
+{
+    const unsigned char *bytes = read_bytes(reader, PYH_TIME_SIZE);
+    if (bytes == NULL || reader->at == reader->end) {
+        return PYHOST_MALFORMED;
+    }
+    pyhost_time found = {
+        .hour = bytes[0],
+        .minute = bytes[1],
+        .second = bytes[2],
+        .microsecond = (uint32_t)(bytes[3] | bytes[4] << 8 | bytes[5] << 16),
+        .fold = bytes[6],
+    };
+    pyhost_status status = PYHOST_OK;
+    if (*reader->at == PYH_TAG_TIMEZONE) {
+        reader->at++;
+        found.zone = PYHOST_ZONE_FIXED;
+        status = read_offset(reader, &found.offset_us);
+    } else {
+        found.zone = *reader->at == PYH_TAG_NONE ? PYHOST_ZONE_NONE : PYHOST_ZONE_OTHER;
+        reader->left++;
+        status = pyhost_reader_skip(reader);
+    }
+    if (status == PYHOST_OK) {
+        *time = found;
+    }
+    return status;
+}
+
+pyhost_status pyhost_reader_date(pyhost_reader *reader, pyhost_date *date)
+{
+    pyhost_reader copy = *reader;
+    pyhost_status status = expect(&copy, PYH_TAG_DATE);
+    return move(reader, &copy, status == PYHOST_OK ? read_date(&copy, date) : status);
+}
+
+pyhost_status pyhost_reader_time(pyhost_reader *reader, pyhost_time *time)
+{
+    pyhost_reader copy = *reader;
+    pyhost_status status = expect(&copy, PYH_TAG_TIME);
+    return move(reader, &copy, status == PYHOST_OK ? read_time(&copy, time) : status);
+}
+
+pyhost_status pyhost_reader_datetime(pyhost_reader *reader, pyhost_datetime *datetime)
+{
+    pyhost_reader copy = *reader;
+    pyhost_datetime found;
+    pyhost_status status = expect(&copy, PYH_TAG_DATETIME);
+    status = status == PYHOST_OK ? read_date(&copy, &found.date) : status;
+    status = status == PYHOST_OK ? read_time(&copy, &found.time) : status;
+    if (status == PYHOST_OK) {
+        *datetime = found;
+    }
+    return move(reader, &copy, status);
+}
+
+pyhost_status pyhost_reader_timedelta(pyhost_reader *reader, pyhost_timedelta *timedelta)
+{
+    pyhost_reader copy = *reader;
+    pyhost_status status = expect(&copy, PYH_TAG_TIMEDELTA);
+    return move(reader, &copy, status == PYHOST_OK ? read_timedelta(&copy, timedelta) : status);
+}
+
+pyhost_status pyhost_reader_timezone(pyhost_reader *reader, int64_t *offset_us)
+{
+    pyhost_reader copy = *reader;
+    pyhost_status status = expect(&copy, PYH_TAG_TIMEZONE);
+    return move(reader, &copy, status == PYHOST_OK ? read_offset(&copy, offset_us) : status);
+}
+
+/* The shape of a memoryview, a tuple of int. */
+static pyhost_status read_shape(pyhost_reader *reader, pyhost_buffer *buffer)
+{
+    pyhost_reader inner;
+    pyhost_status status = pyhost_reader_enter(reader, &inner);
+    if (status != PYHOST_OK || inner.left > PYHOST_DIMENSIONS) {
+        return status != PYHOST_OK ? PYHOST_MALFORMED : PYHOST_OUT_OF_RANGE;
+    }
+    buffer->dimensions = inner.left;
+    for (size_t i = 0; i < buffer->dimensions; i++) {
+        uint64_t extent;
+        if (pyhost_reader_uint(&inner, &extent) != PYHOST_OK) {
+            return PYHOST_MALFORMED;
+        }
+        buffer->shape[i] = (size_t)extent;
+    }
+    return pyhost_reader_leave(reader, &inner);
+}
+
+pyhost_status pyhost_reader_buffer(pyhost_reader *reader, pyhost_buffer *buffer)
+{
+    pyhost_reader copy = *reader;
+    pyhost_buffer found = {0};
+    const char *format = NULL;
+    size_t format_size = 0;
+    if (expect(&copy, PYH_TAG_MEMORYVIEW) != PYHOST_OK) {
+        return PYHOST_WRONG_KIND;
+    }
+    copy.left += 2; /* format and shape are no values of the reader's own */
+    const pyh_message *message = pyh_message_of(copy.value);
+    if (pyhost_reader_str(&copy, &format, &format_size) != PYHOST_OK || format_size != 1 ||
+        copy.next_buffer >= message->buffer_count) {
+        return PYHOST_MALFORMED;
+    }
+    pyhost_status status = read_shape(&copy, &found);
+    if (status != PYHOST_OK) {
+        return status;
+    }
+    found.format = format[0];
+    found.data = message->buffers[copy.next_buffer].data;
+    found.size_bytes = message->buffers[copy.next_buffer].size;
+    copy.next_buffer++;
+    *buffer = found;
+    return move(reader, &copy, PYHOST_OK);
+}
+
+pyhost_status pyhost_reader_enter(pyhost_reader *reader, pyhost_reader *inner)
+{
+    pyhost_reader copy = *reader;
+    size_t count;
+    switch (pyhost_reader_kind(reader)) {
+    case PYHOST_KIND_LIST:
+    case PYHOST_KIND_TUPLE:
+    case PYHOST_KIND_SET:
+    case PYHOST_KIND_FROZENSET:
+    case PYHOST_KIND_DICT:
+        break;
+    default:
+        return PYHOST_WRONG_KIND;
+    }
+    copy.at++;
+    if (read_count(&copy, &count) != PYHOST_OK || ++copy.depth > PYH_CODEC_DEPTH) {
+        return PYHOST_MALFORMED;
+    }
+    copy.left = *reader->at == PYH_TAG_DICT ? 2 * count : count;
+    *inner = copy;
+    return PYHOST_OK;
+}
+
+pyhost_status pyhost_reader_leave(pyhost_reader *reader, pyhost_reader *inner)
+{
+    while (inner->left > 0) {
+        pyhost_status status = pyhost_reader_skip(inner);
+        if (status != PYHOST_OK) {
+            return PYHOST_MALFORMED;
+        }
+    }
+    reader->at = inner->at;
+    reader->next_buffer = inner->next_buffer;
+    reader->left--;
+    return PYHOST_OK;
+}
+
+/* Goes past what follows a tag. Recursion ends at the codec's depth. */
+static pyhost_status skip_content(pyhost_reader *reader, unsigned char tag)
+{
+    const void *bytes;
+    size_t size;
+    int64_t number;
+    switch (tag) {
+    case PYH_TAG_NONE:
+    case PYH_TAG_TRUE:
+    case PYH_TAG_FALSE:
+        return PYHOST_OK;
+    case PYH_TAG_INT:
+        return read_zigzag(reader, &number);
+    case PYH_TAG_FLOAT:
+        return read_bytes(reader, sizeof(double)) != NULL ? PYHOST_OK : PYHOST_MALFORMED;
+    case PYH_TAG_BIG_INT:
+    case PYH_TAG_STR:
+    case PYH_TAG_BYTES:
+    case PYH_TAG_BYTEARRAY:
+        return read_sized(reader, &bytes, &size);
+    default:
+        return PYHOST_WRONG_KIND;
+    }
+}
+
+static pyhost_status skip_temporal(pyhost_reader *reader, pyhost_kind kind)
+{
+    pyhost_datetime datetime;
+    pyhost_timedelta timedelta;
+    int64_t offset_us;
+    switch (kind) {
+    case PYHOST_KIND_DATE:
+        return pyhost_reader_date(reader, &datetime.date);
+    case PYHOST_KIND_TIME:
+        return pyhost_reader_time(reader, &datetime.time);
+    case PYHOST_KIND_DATETIME:
+        return pyhost_reader_datetime(reader, &datetime);
+    case PYHOST_KIND_TIMEDELTA:
+        return pyhost_reader_timedelta(reader, &timedelta);
+    default:
+        return pyhost_reader_timezone(reader, &offset_us);
+    }
+}
+
+/* A memoryview of any shape: format, shape, and one buffer. */
+static pyhost_status skip_buffer(pyhost_reader *reader)
+{
+    pyhost_reader copy = *reader;
+    copy.at++;
+    copy.left++;
+    pyhost_status status = pyhost_reader_skip(&copy);
+    status = status == PYHOST_OK ? pyhost_reader_skip(&copy) : status;
+    copy.next_buffer++;
+    if (status != PYHOST_OK || copy.next_buffer > pyh_message_of(copy.value)->buffer_count) {
+        return PYHOST_MALFORMED;
+    }
+    return move(reader, &copy, status);
+}
+
+pyhost_status pyhost_reader_skip(pyhost_reader *reader)
+{
+    pyhost_reader copy = *reader, inner;
+    const void *bytes;
+    size_t size;
+    unsigned char tag = 0;
+    pyhost_kind kind = pyhost_reader_kind(reader);
+    switch (kind) {
+    case PYHOST_KIND_END:
+        return reader->left > 0 ? PYHOST_MALFORMED : PYHOST_WRONG_KIND;
+    case PYHOST_KIND_LIST:
+    case PYHOST_KIND_TUPLE:
+    case PYHOST_KIND_SET:
+    case PYHOST_KIND_FROZENSET:
+    case PYHOST_KIND_DICT: {
+        pyhost_status status = pyhost_reader_enter(&copy, &inner);
+        return move(reader, &copy, status == PYHOST_OK ? pyhost_reader_leave(&copy, &inner) : status);
+    }
+    case PYHOST_KIND_DATE:
+    case PYHOST_KIND_TIME:
+    case PYHOST_KIND_DATETIME:
+    case PYHOST_KIND_TIMEDELTA:
+    case PYHOST_KIND_TIMEZONE:
+        return skip_temporal(reader, kind);
+    case PYHOST_KIND_BUFFER:
+        return skip_buffer(reader);
+    case PYHOST_KIND_PICKLE:
+        return pyhost_reader_pickle(reader, &bytes, &size);
+    default:
+        read_tag(&copy, &tag);
+        return move(reader, &copy, skip_content(&copy, tag));
+    }
+}

@@ -1,0 +1,6 @@
+import pyhost
+
+
+@pyhost.export
+def double(number):
+    return 2 * number
