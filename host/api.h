@@ -33,6 +33,12 @@ static inline pyh_text pyh_text_of(const char *text)
     return (pyh_text){text, text != NULL ? __builtin_strlen(text) : 0};
 }
 
+/* A copy that ends with a zero byte; malloc'ed, NULL: no memory. */
+char *pyh_text_copy(pyh_text text);
+
+/* The same at *end, which has room, and *end is moved past it. */
+char *pyh_text_place(char **end, pyh_text text);
+
 typedef struct pyh_error_parts {
     pyh_text message;
     pyh_text plugin;

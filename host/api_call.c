@@ -95,9 +95,11 @@ void pyhost_completions_free(pyhost_completions *completions)
     if (completions == NULL) {
         return;
     }
-    pyhost_call *call;
-    while ((call = pyhost_completions_take(completions)) != NULL) {
-        pyhost_call_unref(call);
+    pyh_completions_close(completions->queue);
+    while (completions->taken != NULL) {
+        pyh_call *next = completions->taken->next;
+        pyh_call_unref(completions->taken);
+        completions->taken = next;
     }
     pyh_completions_unref(completions->queue);
     free(completions);

@@ -26,8 +26,7 @@ static size_t room_for(const pyh_error_parts *parts)
            parts->traceback.size + 5;
 }
 
-/* Copies the text to *end, where it ends with a zero byte, and moves *end past it. */
-static const char *place(char **end, pyh_text text)
+char *pyh_text_place(char **end, pyh_text text)
 {
     char *start = *end;
     if (text.size > 0) {
@@ -36,6 +35,12 @@ static const char *place(char **end, pyh_text text)
     start[text.size] = '\0';
     *end += text.size + 1;
     return start;
+}
+
+char *pyh_text_copy(pyh_text text)
+{
+    char *copy = malloc(text.size + 1), *end = copy;
+    return copy != NULL ? pyh_text_place(&end, text) : NULL;
 }
 
 pyhost_status pyh_error_set(pyhost_error **error, pyhost_status status, const pyh_error_parts *parts)
@@ -50,11 +55,11 @@ pyhost_status pyh_error_set(pyhost_error **error, pyhost_status status, const py
     }
     char *end = (char *)(made + 1);
     made->status = status;
-    made->message = place(&end, parts->message);
-    made->plugin = place(&end, parts->plugin);
-    made->function = place(&end, parts->function);
-    made->type = place(&end, parts->type);
-    made->traceback = place(&end, parts->traceback);
+    made->message = pyh_text_place(&end, parts->message);
+    made->plugin = pyh_text_place(&end, parts->plugin);
+    made->function = pyh_text_place(&end, parts->function);
+    made->type = pyh_text_place(&end, parts->type);
+    made->traceback = pyh_text_place(&end, parts->traceback);
     *error = made;
     return status;
 }

@@ -19,13 +19,12 @@ static pyhost_status fill(pyhost_builder *builder, pyh_message *parsed)
         return PYHOST_MALFORMED;
     }
     while (pyhost_reader_left(&values) > 0) {
-        pyh_text name = pyh_text_read(&values);
-        char *copy = strndup(name.start != NULL ? name.start : "", name.size);
-        if (copy == NULL) {
+        char *name = pyh_text_copy(pyh_text_read(&values));
+        if (name == NULL) {
             return PYHOST_NO_MEMORY;
         }
-        pyhost_builder_keyword(builder, copy);
-        free(copy);
+        pyhost_builder_keyword(builder, name);
+        free(name);
         pyh_builder_copy(builder, &values);
     }
     return PYHOST_OK;
@@ -54,8 +53,7 @@ static pyhost_status format(pyhost_value *value, pyhost_builder *builder, char *
     pyhost_status status = pyh_runtime_order("format", builder, &reply, error);
     if (status == PYHOST_OK) {
         pyhost_reader reader = pyhost_reader_make(pyh_value_of(reply));
-        pyh_text found = pyh_text_read(&reader);
-        char *copy = strndup(found.start != NULL ? found.start : "", found.size);
+        char *copy = pyh_text_copy(pyh_text_read(&reader));
         status = copy != NULL ? PYHOST_OK : pyh_error_say(error, PYHOST_NO_MEMORY, "out of memory");
         *text = copy != NULL ? copy : *text;
     }

@@ -84,8 +84,7 @@ static pyhost_status copy_names(pyh_message *reply, char ***names, size_t *count
     size_t total = pyhost_reader_left(&inner);
     char **copies = calloc(total + 1, sizeof *copies);
     for (size_t i = 0; copies != NULL && i < total; i++) {
-        pyh_text text = pyh_text_read(&inner);
-        copies[i] = strndup(text.start != NULL ? text.start : "", text.size);
+        copies[i] = pyh_text_copy(pyh_text_read(&inner));
         if (copies[i] == NULL) {
             pyhost_names_free(copies, i);
             copies = NULL;
@@ -114,18 +113,6 @@ pyhost_status pyhost_plugin_list(pyhost_runtime *runtime, char ***names, size_t 
     return status;
 }
 
-/* Copies the text to *end, and moves *end past its zero byte. */
-static char *place(char **end, pyh_text text)
-{
-    char *start = *end;
-    if (text.size > 0) {
-        memcpy(start, text.start, text.size);
-    }
-    start[text.size] = '\0';
-    *end += text.size + 1;
-    return start;
-}
-
 /* Reads (state, version, reason, traceback, interpreters). */
 static pyhost_status read_info(pyh_message *reply, pyhost_plugin_info *info)
 {
@@ -142,10 +129,10 @@ static pyhost_status read_info(pyh_message *reply, pyhost_plugin_info *info)
         return PYHOST_NO_MEMORY;
     }
     pyhost_plugin_info read = {.interpreters = (uint32_t)interpreters};
-    read.state = place(&end, state);
-    read.version = place(&end, version);
-    read.reason = place(&end, reason);
-    read.traceback = place(&end, traceback);
+    read.state = pyh_text_place(&end, state);
+    read.version = pyh_text_place(&end, version);
+    read.reason = pyh_text_place(&end, reason);
+    read.traceback = pyh_text_place(&end, traceback);
     pyh_struct_copy(info, &read, sizeof read);
     return PYHOST_OK;
 }

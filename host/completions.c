@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+/* Stands where the newest call does once nobody drains: a queue and the calls in it would keep each other. */
+static pyh_call closed;
+
 pyh_completions *pyh_completions_new(void)
 {
     pyh_completions *completions = calloc(1, sizeof *completions);
@@ -33,6 +36,10 @@ void pyh_completions_push(pyh_completions *completions, pyh_call *call)
 {
     pyh_call *newest = atomic_load_explicit(&completions->newest, memory_order_relaxed);
     do {
+        if (newest == &closed) {
+            pyh_call_unref(call);
+            return;
+        }
         call->next = newest;
     } while (!atomic_compare_exchange_weak_explicit(&completions->newest, &newest, call, memory_order_acq_rel,
                                                     memory_order_relaxed));
@@ -53,4 +60,14 @@ pyh_call *pyh_completions_drain(pyh_completions *completions)
         call = next;
     }
     return oldest;
+}
+
+void pyh_completions_close(pyh_completions *completions)
+{
+    pyh_call *call = atomic_exchange_explicit(&completions->newest, &closed, memory_order_acq_rel);
+    while (call != NULL && call != &closed) {
+        pyh_call *next = call->next;
+        pyh_call_unref(call);
+        call = next;
+    }
 }

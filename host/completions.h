@@ -21,6 +21,9 @@ pyh_completions *pyh_completions_unref(pyh_completions *completions);
 /* Takes over a reference to an answered call. */
 void pyh_completions_push(pyh_completions *completions, pyh_call *call);
 
+/* Nobody will drain any more: drops what is there and what is still pushed. */
+void pyh_completions_close(pyh_completions *completions);
+
 /* All that are there, oldest first, linked by `next`; each with its reference. NULL when there are none. Clears the
  * notifier first. */
 pyh_call *pyh_completions_drain(pyh_completions *completions);

@@ -373,6 +373,35 @@ def new(name: str, parent: Path, *, as_json: bool) -> int:
 
 
 @command.command()
+@click.option("--cflags", is_flag=True, help="For the compiler.")
+@click.option("--libs", is_flag=True, help="For the linker.")
+@click.option("--cmakedir", is_flag=True, help="The folder for CMAKE_PREFIX_PATH.")
+@click.option("--pkgconfigdir", is_flag=True, help="The folder for PKG_CONFIG_PATH.")
+@_json_option
+def config(*, cflags: bool, libs: bool, cmakedir: bool, pkgconfigdir: bool, as_json: bool) -> int:
+    """Show how C and C++ programs are built against pyhost; without options, all of it."""
+    from pyhost import _core
+    from pyhost.linking import find_places
+
+    with _failures():
+        places = find_places(Path(_core.__file__).parent)
+    values = {
+        "cflags": (cflags, places.cflags),
+        "libs": (libs, places.libs),
+        "cmakedir": (cmakedir, str(places.cmake)),
+        "pkgconfigdir": (pkgconfigdir, str(places.pkgconfig)),
+    }
+    chosen = [value for wanted, value in values.values() if wanted]
+    if as_json:
+        terminal.print_json({name: value for name, (_, value) in values.items()})
+    elif chosen:
+        click.echo(" ".join(chosen))
+    else:
+        click.echo("\n".join(f"{name}: {value}" for name, (_, value) in values.items()))
+    return ExitCode.OK
+
+
+@command.command()
 @_json_option
 def version(*, as_json: bool) -> int:
     """Show the versions of pyhost and Python, and the platform."""

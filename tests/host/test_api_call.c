@@ -1,5 +1,5 @@
 /* Tests of calls by the public interface: their errors, deadlines, ways to wait, and functions of the program. */
-#include "runtime.h"
+#include "program.h"
 #include "threads.h"
 
 #include <poll.h>

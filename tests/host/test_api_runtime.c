@@ -1,5 +1,5 @@
 /* Tests of the runtime and its plugins, by the public interface alone. */
-#include "runtime.h"
+#include "program.h"
 #include "threads.h"
 
 enum { CALLERS = 8, CALLS_EACH = 2000 };

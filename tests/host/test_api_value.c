@@ -1,5 +1,5 @@
 /* Tests of values: what a builder puts together arrives in Python as it was meant, and what Python sends is read. */
-#include "runtime.h"
+#include "program.h"
 
 #include <float.h>
 #include <math.h>

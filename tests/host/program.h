@@ -1,9 +1,9 @@
-/* runtime: the public interface in a test program, as any program would use it: nothing internal, no Python.h.
+/* program: the public interface in a test program, as any program would use it: nothing internal, no Python.h.
  *
  * The environment variable PYHOST_PYTHON names the Python, PYHOST_TEST_PLUGINS the folder of plugins. One process
  * starts the runtime once, so the tests of a program share it. */
-#ifndef PYH_TEST_RUNTIME_H
-#define PYH_TEST_RUNTIME_H
+#ifndef PYH_TEST_PROGRAM_H
+#define PYH_TEST_PROGRAM_H
 
 #include <stdlib.h>
 
@@ -20,7 +20,11 @@ static inline void runtime_check(pyhost_status status, pyhost_error *error, cons
     }
 }
 
-#define RUNTIME_CHECK(call) runtime_check((call), error, #call)
+#define RUNTIME_CHECK(call)                                                                                            \
+    do {                                                                                                               \
+        pyhost_status runtime_status = (call);                                                                         \
+        runtime_check(runtime_status, error, #call);                                                                   \
+    } while (0)
 
 static inline void runtime_begin(void)
 {
@@ -50,7 +54,8 @@ static inline pyhost_value *runtime_call(const char *name, pyhost_builder *argum
     pyhost_error *error = NULL;
     pyhost_value *value = NULL;
     pyhost_function *function = runtime_function(name);
-    runtime_check(pyhost_function_call(function, arguments, 0, &value, &error), error, name);
+    pyhost_status status = pyhost_function_call(function, arguments, 0, &value, &error);
+    runtime_check(status, error, name);
     pyhost_function_unref(function);
     return value;
 }

@@ -1,0 +1,11 @@
+"""Says how a city's temperature compares to what the program knows as usual."""
+
+import pyhost
+
+
+@pyhost.export(direct=True)
+def grade(city: str, value: float) -> str:
+    usual = pyhost.host.usual(city)
+    if usual is None:
+        return "unknown"
+    return "warm" if value > usual + 3 else "cold" if value < usual - 3 else "usual"
