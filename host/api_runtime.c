@@ -221,6 +221,14 @@ static pyhost_status make_runtime(const pyhost_runtime_options *given, pyhost_ru
                              "no Python is named, and libpyhost does not stand in a virtual environment: name one in "
                              "the options, or set PYHOST_PYTHON");
     }
+    if (access(self->python, X_OK) != 0) {
+        pyhost_status status = pyh_error_say(error, PYHOST_NOT_STARTED,
+                                             "%s is not a program that can be run; name the python of the virtual "
+                                             "environment in which pyhost is installed",
+                                             self->python);
+        free_runtime(self);
+        return status;
+    }
     if (options.owns_signals) {
         take_signals();
     }

@@ -105,7 +105,7 @@ PYHOST_API const char *pyhost_error_traceback(const pyhost_error *error);
 typedef struct pyhost_runtime pyhost_runtime;
 
 /* Takes a line that pyhost logs; level is that of Python's logging (20 info, 30 warning, 40 error). The strings are
- * valid during the call. Called on a thread of pyhost's, no GIL held; must not start or stop the runtime. */
+ * valid during the call. Called on a thread of pyhost's, no GIL held; must not start, stop or ask the runtime. */
 typedef void pyhost_log_function(void *context, int level, const char *logger, const char *message);
 
 typedef struct pyhost_runtime_options {
@@ -213,6 +213,7 @@ PYHOST_API pyhost_status pyhost_plugin_account_read(pyhost_runtime *runtime, con
 /* A Python value, encoded: immutable and counted. It belongs to no interpreter. */
 typedef struct pyhost_value pyhost_value;
 
+/* One more reference, and one less; NULL is accepted by unref. */
 PYHOST_API pyhost_value *pyhost_value_ref(pyhost_value *value);
 PYHOST_API void pyhost_value_unref(pyhost_value *value);
 
@@ -393,6 +394,7 @@ typedef struct pyhost_buffer {
     size_t shape[PYHOST_DIMENSIONS]; /* items */
 } pyhost_buffer;
 
+/* Reads the next value, a memoryview, as the other functions do. */
 PYHOST_API pyhost_status pyhost_reader_buffer(pyhost_reader *reader, pyhost_buffer *buffer);
 
 /* Goes into the list, tuple, set, frozenset or dict that is next: *inner reads what is in it, for a dict keys and
@@ -424,7 +426,7 @@ PYHOST_API void pyhost_function_unref(pyhost_function *function);
  * The plugin's own thread runs it; a function that is exported with direct=True runs on the calling thread, if that has
  * nothing else to do with Python. Within a function of the program that a plugin has called, the deadline of
  * that plugin's call bounds this one, too.
- * Any status of a call; those under MISUSED in the list mean what they say, RAISED carries type and traceback. */
+ * Any status that the list has up to MISUSED, but CLOSED and INTERRUPTED; RAISED carries type and traceback. */
 PYHOST_API pyhost_status pyhost_function_call(pyhost_function *function, pyhost_builder *arguments, int64_t timeout_ns,
                                               pyhost_value **result, pyhost_error **error);
 
@@ -458,7 +460,8 @@ PYHOST_API pyhost_status pyhost_function_submit(pyhost_function *function, pyhos
                                                 pyhost_call **call, pyhost_error **error);
 
 /* Told that a call is answered: pyhost_call_result does not wait. The call is borrowed. On a thread of pyhost's, one
- * for all callbacks, no GIL held: it may call and submit, but what waits for another callback waits for ever. */
+ * for all callbacks, no GIL held: it may call and submit, but what waits for another callback waits for ever, and so
+ * does pyhost_runtime_stop. */
 typedef void pyhost_answer_function(void *context, pyhost_call *call);
 
 /* The same, with a callback. It comes exactly once for a call that was accepted, at the latest when the runtime is
@@ -467,6 +470,7 @@ PYHOST_API pyhost_status pyhost_function_submit_callback(pyhost_function *functi
                                                          int64_t timeout_ns, pyhost_answer_function *answer,
                                                          void *context, pyhost_call **call, pyhost_error **error);
 
+/* One more reference, and one less. A call that nobody refers to goes on. */
 PYHOST_API pyhost_call *pyhost_call_ref(pyhost_call *call);
 PYHOST_API void pyhost_call_unref(pyhost_call *call);
 

@@ -5,6 +5,7 @@
 #ifndef PYH_TEST_PROGRAM_H
 #define PYH_TEST_PROGRAM_H
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "check.h"
@@ -26,10 +27,24 @@ static inline void runtime_check(pyhost_status status, pyhost_error *error, cons
         runtime_check(runtime_status, error, #call);                                                                   \
     } while (0)
 
+/* Lines at warning and above. */
+static atomic_int runtime_logged;
+
+static inline void runtime_log(void *context, int level, const char *logger, const char *message)
+{
+    CHECK(logger != NULL && message != NULL);
+    atomic_fetch_add((atomic_int *)context, level >= 30);
+}
+
 static inline void runtime_begin(void)
 {
     pyhost_error *error = NULL;
-    pyhost_runtime_options options = {.size = sizeof options, .plugins = getenv("PYHOST_TEST_PLUGINS")};
+    pyhost_runtime_options options = {
+        .size = sizeof options,
+        .plugins = getenv("PYHOST_TEST_PLUGINS"),
+        .log = runtime_log,
+        .log_context = &runtime_logged,
+    };
     RUNTIME_CHECK(pyhost_runtime_start(&options, &runtime, &error));
 }
 

@@ -1,0 +1,163 @@
+"""Programs in C and C++ against an installed pyhost: how they are built, and the examples, which run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import PATIENCE
+
+from pyhost import _core
+
+ROOT = Path(__file__).parents[2]
+HOST_TESTS = ROOT / "tests" / "host"
+EXAMPLES = ROOT / "examples"
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed here: {', '.join(missing)}")
+
+
+def run(*command: object, input: str | None = None, patience: float = PATIENCE) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYHOST_", "PYTHON"))}
+    ended = subprocess.run(
+        [str(part) for part in command],
+        input=input,
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        env=environment,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{command} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"
+    return ended.stdout
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A virtual environment in which pyhost is installed as from a wheel."""
+
+    python: Path
+
+    def config(self, *options: str) -> str:
+        return run(self.python, "-P", "-m", "pyhost", "config", *options).strip()
+
+    def compile(self, source: Path, target: Path, *options: str) -> Path:
+        flags = self.config("--cflags", "--libs").split()
+        compiler = "c++" if source.suffix == ".cpp" else "cc"
+        run(compiler, "-O1", "-g", "-Wall", "-Wextra", "-Werror", *options, source, "-o", target, *flags)
+        return target
+
+
+def make_environment(folder: Path) -> Path:
+    """A new environment with a wheel of this checkout, and with the packages of this one; its Python."""
+    import mesonpy
+
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        wheel = folder / mesonpy.build_wheel(str(folder))
+    finally:
+        os.chdir(before)
+    venv.create(folder / "venv", symlinks=True)
+    packages = next((folder / "venv" / "lib").glob("python3*")) / "site-packages"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    # The path alone: the finder of an editable install, which is named there, too, is not run.
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "venv" / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    if (Path(_core.__file__).parent / "include" / "pyhost.h").is_file():
+        return Installed(Path(sys.executable))
+    return Installed(make_environment(tmp_path_factory.mktemp("installed")))
+
+
+@pytest.fixture(scope="module")
+def program(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed.compile(HOST_TESTS / "library.cpp", tmp_path_factory.mktemp("program") / "library", "-std=c++17")
+
+
+def test_config_names_what_is_there(installed: Installed) -> None:
+    values = json.loads(installed.config("--json"))
+    include = Path(values["cflags"].removeprefix("-I"))
+    assert (include / "pyhost.h").is_file()
+    assert (include / "pyhost.hpp").is_file()
+    assert (Path(values["cmakedir"]) / "pyhostConfig.cmake").is_file()
+    assert (Path(values["pkgconfigdir"]) / "pyhost.pc").is_file()
+    assert installed.config("--cflags") == values["cflags"]
+    assert installed.config("--cflags", "--libs") == f"{values['cflags']} {values['libs']}"
+    assert installed.config().splitlines() == [f"{name}: {value}" for name, value in values.items()]
+
+
+def test_the_header_is_c11_and_cpp_alone(installed: Installed, tmp_path: Path) -> None:
+    source = tmp_path / "header.c"
+    source.write_text("#include <pyhost.h>\nint main(void) { return pyhost_version() == 0; }\n")
+    run(installed.compile(source, tmp_path / "header", "-std=c11", "-pedantic"))
+
+
+@needs("c++")
+def test_cpp_programs_use_all_of_it(program: Path) -> None:
+    assert run(program, HOST_TESTS / "plugins", HOST_TESTS / "more" / "doubler.py") == "all right\n"
+
+
+@needs("c++", "valgrind")
+def test_nothing_of_pyhost_leaks(program: Path) -> None:
+    run(
+        "valgrind",
+        "--error-exitcode=99",
+        "--leak-check=full",
+        "--errors-for-leak-kinds=definite",
+        f"--suppressions={HOST_TESTS / 'valgrind.supp'}",
+        program,
+        HOST_TESTS / "plugins",
+        HOST_TESTS / "more" / "doubler.py",
+        patience=10 * PATIENCE,
+    )
+
+
+@needs("c++", "cmake")
+def test_a_pipeline_built_by_cmake(installed: Installed, tmp_path: Path) -> None:
+    source = EXAMPLES / "pipeline"
+    run("cmake", "-S", source, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={installed.config('--cmakedir')}")
+    run("cmake", "--build", tmp_path)
+    lines = "Oslo 9, Cairo 10\n" * 100 + "Quito 14, Lima 3\n"
+    assert run(tmp_path / "pipeline", source / "stages", 8, input=lines) == "cold 100\nunknown 1\nusual 1\nwarm 100\n"
+
+
+@needs("cc")
+def test_an_event_loop_in_c(installed: Installed, tmp_path: Path) -> None:
+    source = EXAMPLES / "rules"
+    rules = installed.compile(source / "rules.c", tmp_path / "rules")
+    events = "".join(f"login user{i} {i % 9}\n" for i in range(1000))
+    verdicts = run(rules, source / "plugins", input=events).splitlines()
+    assert sorted(verdicts) == sorted(f"{'lock' if i % 9 > 5 else 'allow'} user{i}" for i in range(1000))
+
+
+def sqlite_is_there() -> bool:
+    return shutil.which("sqlite3") is not None and Path("/usr/include/sqlite3ext.h").is_file()
+
+
+@needs("cc")
+@pytest.mark.skipif(not sqlite_is_there(), reason="not installed here: sqlite3, or its headers")
+def test_sql_calls_plugins_in_the_sqlite3_shell(installed: Installed, tmp_path: Path) -> None:
+    source = EXAMPLES / "sqlite"
+    extension = installed.compile(source / "sqlite_pyhost.c", tmp_path / "sqlite_pyhost.so", "-fPIC", "-shared")
+    statements = f"""
+        .load {extension}
+        SELECT pyhost_load('{source / "plugins"}');
+        SELECT py('text.reverse', 'abc'), py('text.reverse', NULL) IS NULL, py('text.digits', -12345);
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT sum(py('text.digits', i)) FROM n;
+    """
+    assert run("sqlite3", ":memory:", input=textwrap.dedent(statements)).split() == ["cba|1|6", "2893"]
