@@ -27,11 +27,11 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"not installed here: {', '.join(missing)}")
 
 
-def run(*command: object, input: str | None = None, patience: float = PATIENCE) -> str:
+def run(*command: object, given: str | None = None, patience: float = PATIENCE) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYHOST_", "PYTHON"))}
     ended = subprocess.run(
         [str(part) for part in command],
-        input=input,
+        input=given,
         capture_output=True,
         text=True,
         timeout=patience,
@@ -133,7 +133,7 @@ def test_a_pipeline_built_by_cmake(installed: Installed, tmp_path: Path) -> None
     run("cmake", "-S", source, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={installed.config('--cmakedir')}")
     run("cmake", "--build", tmp_path)
     lines = "Oslo 9, Cairo 10\n" * 100 + "Quito 14, Lima 3\n"
-    assert run(tmp_path / "pipeline", source / "stages", 8, input=lines) == "cold 100\nunknown 1\nusual 1\nwarm 100\n"
+    assert run(tmp_path / "pipeline", source / "stages", 8, given=lines) == "cold 100\nunknown 1\nusual 1\nwarm 100\n"
 
 
 @needs("cc")
@@ -141,7 +141,7 @@ def test_an_event_loop_in_c(installed: Installed, tmp_path: Path) -> None:
     source = EXAMPLES / "rules"
     rules = installed.compile(source / "rules.c", tmp_path / "rules")
     events = "".join(f"login user{i} {i % 9}\n" for i in range(1000))
-    verdicts = run(rules, source / "plugins", input=events).splitlines()
+    verdicts = run(rules, source / "plugins", given=events).splitlines()
     assert sorted(verdicts) == sorted(f"{'lock' if i % 9 > 5 else 'allow'} user{i}" for i in range(1000))
 
 
@@ -160,4 +160,4 @@ def test_sql_calls_plugins_in_the_sqlite3_shell(installed: Installed, tmp_path: 
         SELECT py('text.reverse', 'abc'), py('text.reverse', NULL) IS NULL, py('text.digits', -12345);
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT sum(py('text.digits', i)) FROM n;
     """
-    assert run("sqlite3", ":memory:", input=textwrap.dedent(statements)).split() == ["cba|1|6", "2893"]
+    assert run("sqlite3", ":memory:", given=textwrap.dedent(statements)).split() == ["cba|1|6", "2893"]

@@ -1,10 +1,11 @@
-"""Says how a city's temperature compares to what the program knows as usual."""
+"""How temperatures compare to what the program knows as usual."""
 
 import pyhost
 
 
 @pyhost.export(direct=True)
 def grade(city: str, value: float) -> str:
+    """Say how warm it is for that city."""
     usual = pyhost.host.usual(city)
     if usual is None:
         return "unknown"

@@ -5,6 +5,7 @@ import pyhost
 
 @pyhost.export
 def judge(event: str) -> str:
+    """Say what to do about an event."""
     kind, who, attempts = event.split()
     if kind == "login" and int(attempts) > 5:
         return f"lock {who}"
