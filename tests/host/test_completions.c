@@ -56,6 +56,19 @@ static void drained_oldest_first_after_one_notification(void)
     pyh_route_unref(route);
 }
 
+static void what_nobody_drains_is_dropped(void)
+{
+    pyh_route *route = route_with("plugin", NULL, 0);
+    pyh_completions *completions = pyh_completions_new();
+    pyh_completions_push(completions, call_into(completions, route, NULL));
+    pyh_completions_close(completions);
+    pyh_completions_push(completions, call_into(completions, route, NULL));
+    pyh_completions_close(completions);
+    CHECK_EQUAL(completions->references, 1);
+    pyh_completions_unref(completions);
+    pyh_route_unref(route);
+}
+
 static void draining_clears_and_the_next_answer_notifies(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
@@ -177,6 +190,7 @@ int main(int argc, char **argv)
     static const check_test tests[] = {
         CHECK_TEST(nothing_to_drain_is_null),
         CHECK_TEST(drained_oldest_first_after_one_notification),
+        CHECK_TEST(what_nobody_drains_is_dropped),
         CHECK_TEST(draining_clears_and_the_next_answer_notifies),
         CHECK_TEST(calls_keep_their_queue),
         CHECK_TEST(every_answer_arrives_once_and_in_order),

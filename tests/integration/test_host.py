@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import PATIENCE
-from support.plugins import COMMON, NEVER, touch_with
+from support.plugins import COMMON, NEVER, touch_with, write_plugin
 
 import pyhost
 from pyhost import _core, loader
@@ -18,6 +18,8 @@ from pyhost.errors import (
     CallCancelledError,
     CallError,
     ConfigurationError,
+    ManifestError,
+    PluginLoadError,
     PluginNotFoundError,
     PluginUnavailableError,
 )
@@ -486,4 +488,37 @@ def test_the_working_folder_may_change(maker, monkeypatch, tmp_path):
     with pyhost.Host(Path("plugins")) as host:
         monkeypatch.chdir(tmp_path.parent)
         assert host.rescan().unchanged == ("good",)
+        assert host.call("good.identity", 1) == 1
+
+
+class TestPluginsFromAnywhere:
+    def test_one_is_loaded_loaded_anew_and_unloaded(self, maker, tmp_path):
+        host = maker.start(good=COMMON)
+        place = write_plugin(tmp_path / "elsewhere", "stray", COMMON)
+        assert host.load_plugin(place).state == "running"
+        assert host.call("stray.identity", 1) == 1
+        assert host.rescan().removed == ()
+        touch_with(place / "stray.py", COMMON + "\n@pyhost.export\ndef new(): return 2\n")
+        assert host.load_plugin(place / "plugin.toml").state == "running"
+        assert host.call("stray.new") == 2
+        host.unload_plugin("stray")
+        assert [plugin.name for plugin in host.plugins()] == ["good"]
+        with pytest.raises(PluginNotFoundError):
+            host.call("stray.identity", 1)
+
+    def test_what_does_not_load_can_be_unloaded(self, maker, tmp_path):
+        host = maker.start(good=COMMON)
+        place = write_plugin(tmp_path / "elsewhere", "stray", "raise LookupError('no wares')", restart=NEVER)
+        with pytest.raises(PluginLoadError, match="no wares"):
+            host.load_plugin(place)
+        assert host.status("stray").reason == "LookupError: no wares"
+        host.unload_plugin("stray")
+        with pytest.raises(PluginNotFoundError):
+            host.unload_plugin("stray")
+
+    def test_a_name_that_is_taken_is_refused(self, maker, tmp_path):
+        host = maker.start(good=COMMON)
+        place = write_plugin(tmp_path / "elsewhere", "good", COMMON)
+        with pytest.raises(ManifestError, match=r"the name 'good' is taken by .*/plugins/good/plugin.toml"):
+            host.load_plugin(place)
         assert host.call("good.identity", 1) == 1

@@ -27,15 +27,15 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"not installed here: {', '.join(missing)}")
 
 
-def run(*command: object, given: str | None = None, patience: float = PATIENCE) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYHOST_", "PYTHON"))}
+def run(*command: object, given: str | None = None, patience: float = PATIENCE, **settings: str) -> str:
+    ordinary = {name: value for name, value in os.environ.items() if not name.startswith(("PYHOST_", "PYTHON"))}
     ended = subprocess.run(
         [str(part) for part in command],
         input=given,
         capture_output=True,
         text=True,
         timeout=patience,
-        env=environment,
+        env=ordinary | settings,
         check=False,
     )
     assert ended.returncode == 0, f"{command} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"
@@ -105,6 +105,13 @@ def test_the_header_is_c11_and_cpp_alone(installed: Installed, tmp_path: Path) -
     source = tmp_path / "header.c"
     source.write_text("#include <pyhost.h>\nint main(void) { return pyhost_version() == 0; }\n")
     run(installed.compile(source, tmp_path / "header", "-std=c11", "-pedantic"))
+
+
+@needs("cc")
+@pytest.mark.parametrize("noun", ["call", "runtime", "start", "value"])
+def test_the_c_tests_hold_for_the_installed_library(installed: Installed, tmp_path: Path, noun: str) -> None:
+    program = installed.compile(HOST_TESTS / f"test_api_{noun}.c", tmp_path / noun, "-D_GNU_SOURCE", "-pthread")
+    run(program, PYHOST_PYTHON=str(installed.python), PYHOST_TEST_PLUGINS=str(HOST_TESTS / "plugins"))
 
 
 @needs("c++")
