@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import os
 import random
 import sys
 import tempfile
@@ -278,10 +279,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
     parser.add_argument("--seed", type=int, default=None, help="for the same actions again")
+    parser.add_argument("--log", metavar="FILE", default=os.devnull, help="write what pyhost and the plugins log there")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
-    logging.basicConfig(filename="soak.log", filemode="w", level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(filename=options.log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for plugin in PLUGINS:

@@ -160,7 +160,7 @@ PLUGINS = (
     SoakPlugin("chain", CHAIN, "[restart]\nmax_calls = 500\n"),
     SoakPlugin("state", STATE),
     SoakPlugin("fickle", STEADY, stops=True),
-    SoakPlugin("hungry", HUNGRY, f'[limits]\nmemory = "24MiB"\n{RESTARTS}', stops=True),
+    SoakPlugin("hungry", HUNGRY, f'[limits]\nmemory = "24MiB"\ndeadline = "1s"\n{RESTARTS}', stops=True),
     SoakPlugin("runaway", RUNAWAY, f'interpreters = 2\n[limits]\ndeadline = "500ms"\n{RESTARTS}', stops=True),
     SoakPlugin("loop", LOOP, f'[limits]\ndeadline = "500ms"\n{RESTARTS}', stops=True),
 )
