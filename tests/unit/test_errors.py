@@ -16,7 +16,8 @@ from pyhost import errors
 from pyhost.errors import build
 
 HEADER = Path(__file__).parents[2] / "host" / "pyhost.h"
-STATUSES = dict(re.findall(r'X\((\w+), \d+, "([^"]+)"\)', HEADER.read_text()))
+STATUS_MAP = HEADER.read_text().partition("PYHOST_STATUS_MAP(X)")[2].partition("\n\n")[0]
+STATUSES = dict(re.findall(r'X\((\w+), \d+, "([^"]+)"\)', STATUS_MAP))
 
 # Every status that a call can end with, and its exception; a status without one of its own has the general one.
 CLASSES = {
@@ -37,6 +38,13 @@ CLASSES = {
     "NO_MEMORY": errors.CallError,
     "SYSTEM": errors.CallError,
     "OVER_LIMIT": errors.MemoryLimitError,
+    "MISUSED": errors.CallError,
+    "WRONG_KIND": errors.CallError,
+    "OUT_OF_RANGE": errors.CallError,
+    "NOT_LOADED": errors.CallError,
+    "NOT_STARTED": errors.CallError,
+    "STARTED_BEFORE": errors.CallError,
+    "UNFINISHED": errors.CallError,
 }
 RAISED = ("package.Error", "the text", ("first note", "second note"), "Traceback …\npackage.Error: the text\n")
 
