@@ -62,11 +62,13 @@ static void conclude(pyh_core *core, Call *self, PyObject *result)
 {
     pyh_call *call = self->call;
     pyh_message *reply = NULL;
-    pyh_interp_run_call(core->interp, call);
+    pyh_interp_run_call(call);
     pyh_activation_outer outer = pyh_activation_begin(core->interp->activation, limit_of(call));
+    pyh_interp_expose_call(core->interp, call);
     pyhost_status status = pyh_invoke_conclude(core->interp, result, call->submitted_ns, call->deadline_ns, &reply);
+    pyh_interp_expose_call(core->interp, NULL);
     pyh_activation_end(core->interp->activation, outer);
-    pyh_interp_run_call(core->interp, NULL);
+    pyh_interp_run_call(NULL);
     self->call = NULL;
     pyh_lines_end(core->interp->log_source);
     atomic_fetch_sub_explicit(&core->interp->running, 1, memory_order_relaxed);
@@ -121,11 +123,13 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
     }
     pyh_call *call = ((Call *)object)->call;
     int64_t deadline_ns = limit_of(call);
-    pyh_interp_run_call(core->interp, call);
+    pyh_interp_run_call(call);
     pyh_stretch stretch = pyh_stretch_begin(core->interp, core->interp->activation, call->function->stats, deadline_ns);
+    pyh_interp_expose_call(core->interp, call);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
+    pyh_interp_expose_call(core->interp, NULL);
     pyh_stretch_end(&stretch);
-    pyh_interp_run_call(core->interp, NULL);
+    pyh_interp_run_call(NULL);
     return result;
 }
 

@@ -318,7 +318,7 @@ static pyhost_status run(pyh_interp *interp, place here, pyh_function *function,
                          int64_t deadline_ns, pyh_message **reply)
 {
     int allowed = bound_recursion(here.thread_state);
-    pyhost_status status = pyh_invoke(interp, here.activation, function, index, request, deadline_ns, reply);
+    pyhost_status status = pyh_invoke(interp, here.activation, NULL, function, index, request, deadline_ns, reply);
     restore_recursion(here.thread_state, allowed);
     return status;
 }

@@ -211,11 +211,15 @@ void pyh_interp_call_given_up(pyh_interp *interp, const pyh_call *call)
     pyh_channel_notify(&interp->inbox);
 }
 
-void pyh_interp_run_call(pyh_interp *interp, pyh_call *call)
+void pyh_interp_run_call(pyh_call *call)
 {
     pyh_current_call = call;
     pyh_running_number = call != NULL ? &call->number : NULL;
-    atomic_store_explicit(&interp->running_call, call, memory_order_release);
+}
+
+void pyh_interp_expose_call(pyh_interp *interp, const pyh_call *call)
+{
+    atomic_store(&interp->running_call, call);
 }
 
 int64_t pyh_interp_stalled_ns(pyh_interp *interp)

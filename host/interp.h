@@ -50,7 +50,7 @@ typedef struct pyh_interp {
     _Atomic bool abandoned;                 /* its calls are given up */
     _Atomic bool stopping;                  /* it runs no calls any more, but on_stop */
     _Atomic bool cancelled;                 /* a call that it runs was given up; for its event loop to look */
-    _Atomic(const pyh_call *) running_call; /* only to compare with; set before it begins, NULL after it has ended */
+    _Atomic(const pyh_call *) running_call; /* only to compare with; see pyh_interp_expose_call */
     _Atomic bool has_notifier;              /* an asyncio loop watches the inbox */
     _Atomic int64_t asked_ns;               /* since when the loop has something to look at; 0: it has not */
     _Atomic bool overdue;                   /* a call in it has run past its deadline and the grace time */
@@ -127,8 +127,12 @@ void pyh_interp_hand_over(pyh_interp *interp, pyh_interp *successor);
  */
 void pyh_interp_call_given_up(pyh_interp *interp, const pyh_call *call);
 
-/* The owner thread runs the call from now on; NULL: none. */
-void pyh_interp_run_call(pyh_interp *interp, pyh_call *call);
+/* This thread runs the call from now on; NULL: none. */
+void pyh_interp_run_call(pyh_call *call);
+
+/* Who gives the call up interrupts what runs from now on; NULL: no more. The owner thread, within the call's own
+ * activation: with an outer one's it could be that which is interrupted. */
+void pyh_interp_expose_call(pyh_interp *interp, const pyh_call *call);
 
 /* For how long its event loop has not looked at its inbox although it was asked to, while it runs no call either: some
  * other task or callback keeps it. 0: it has looked, or there is no loop. Any thread. */

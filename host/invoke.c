@@ -86,13 +86,26 @@ void pyh_stretch_end(pyh_stretch *stretch)
     pyh_stats_charge(stretch->stats, processor_ns, stretch->span.is_long);
 }
 
-pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_function *function, size_t index,
-                         pyh_message *request, int64_t deadline_ns, pyh_message **reply)
+/* The owner thread begins to run the call. Whoever gives it up either finds it, or has done so before, and it is
+ * interrupted here. */
+static void begin_call(pyh_interp *interp, pyh_activation *activation, pyh_call *call)
+{
+    pyh_interp_expose_call(interp, call);
+    if (pyh_call_is_answered(call) || atomic_load(&interp->abandoned)) {
+        pyh_activation_expire(activation, pyh_now_ns());
+    }
+}
+
+pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_call *call, pyh_function *function,
+                         size_t index, pyh_message *request, int64_t deadline_ns, pyh_message **reply)
 {
     pyh_arguments arguments;
     pyhost_status status;
     pyh_stretch stretch = pyh_stretch_begin(interp, activation, function->stats, deadline_ns);
     int64_t started_ns = stretch.span.started_ns;
+    if (call != NULL) {
+        begin_call(interp, activation, call);
+    }
     if (pyh_codec_decode_arguments(interp->codec, request, &arguments) != PYHOST_OK) {
         status = conclude_undecoded(interp, started_ns, reply);
     } else {
@@ -102,6 +115,9 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_fun
         status = pyh_invoke_conclude(interp, result, started_ns, deadline_ns, reply);
         Py_XDECREF(result);
         pyh_arguments_clear(&arguments);
+    }
+    if (call != NULL) {
+        pyh_interp_expose_call(interp, NULL);
     }
     pyh_stretch_end(&stretch);
     return status;

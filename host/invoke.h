@@ -6,12 +6,11 @@
 #include "interp.h"
 
 /* Calls the interpreter's function number `index` with the request's arguments, and charges its processor time to the
- * route's `function`. On return *reply is the encoded
- * result (OK), a failure (see failure.h) or NULL (interrupted: TIMEOUT, or CANCELLED when its calls
- * were given up). The thread is attached
- * to the interpreter; the activation is its own. */
-pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_function *function, size_t index,
-                         pyh_message *request, int64_t deadline_ns, pyh_message **reply);
+ * route's `function`. On return *reply is the encoded result (OK), a failure (see failure.h) or NULL (interrupted:
+ * TIMEOUT, or CANCELLED when its calls were given up). The thread is attached to the interpreter; the activation is its
+ * own. The call is what the owner thread runs it for, NULL for a direct one. */
+pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_call *call, pyh_function *function,
+                         size_t index, pyh_message *request, int64_t deadline_ns, pyh_message **reply);
 
 /* A stretch of a function's code on this thread: bounded by a deadline, its processor time charged to the function. */
 typedef struct pyh_stretch {

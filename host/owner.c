@@ -158,11 +158,11 @@ void pyh_owner_run(pyh_interp *interp, pyh_call *call)
 {
     pyh_message *reply = NULL;
     size_t index = (size_t)(call->function - call->route->functions);
-    pyh_interp_run_call(interp, call);
+    pyh_interp_run_call(call);
     pyhost_status status =
-        pyh_invoke(interp, interp->activation, call->function, index, call->request, call->deadline_ns, &reply);
+        pyh_invoke(interp, interp->activation, call, call->function, index, call->request, call->deadline_ns, &reply);
     pyh_lines_end(interp->log_source);
-    pyh_interp_run_call(interp, NULL);
+    pyh_interp_run_call(NULL);
     atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
     pyh_interp_finished(interp);
     pyh_call_answer(call, status, reply);

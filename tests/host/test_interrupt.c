@@ -28,7 +28,7 @@ static pyh_call *start_spinning(const plugins *made)
 {
     pyh_call *call = plugins_call(made, PLUGIN_SPIN, plugins_request(0, 0, 0));
     CHECK_STATUS(pyh_interp_submit(made->interps[0], call), PYHOST_OK);
-    while (atomic_load(&made->interps[0]->running) == 0) {
+    while (atomic_load(&made->interps[0]->running_call) != call) {
         sched_yield();
     }
     return call;
