@@ -124,11 +124,13 @@ typedef struct pyh_account_before {
     uint32_t visits;
 } pyh_account_before;
 
-/* Until it leaves, this thread charges the account for all that it allocates and frees, whatever it is attached to: for
- * thread states, which are made and dropped by threads that are not. Pairs nest. */
+/* Until it leaves, this thread charges the account for all that it allocates and frees, whatever it is attached to, and
+ * the account is paused: for thread states, which are made and dropped by threads that are not, and without which one
+ * that is condemned could not be interrupted. Pairs nest. */
 static inline pyh_account_before pyh_account_enter(pyh_account *account)
 {
     pyh_account_before before = {pyh_this_thread.scope, pyh_this_thread.visits};
+    pyh_account_pause(account);
     pyh_this_thread.scope = account;
     pyh_this_thread.visits = 0;
     return before;
@@ -136,6 +138,7 @@ static inline pyh_account_before pyh_account_enter(pyh_account *account)
 
 static inline void pyh_account_leave(pyh_account_before before)
 {
+    pyh_account_resume(pyh_this_thread.scope);
     pyh_this_thread.scope = before.scope;
     pyh_this_thread.visits = before.visits;
 }
