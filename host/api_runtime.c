@@ -161,12 +161,12 @@ static int orchestrate(pyhost_runtime *self)
 /* Ends CPython, if no thread is stuck in it. */
 static void finalize(pyhost_runtime *self)
 {
-    if (pyh_interp_lost_count() > 0) {
+    if (pyh_interp_left_count() > 0) {
         PyEval_SaveThread();
         self->status = pyh_error_say(&self->error, PYHOST_UNFINISHED,
                                      "%u interpreter(s) did not end, as a thread is stuck in each; Python stays in the "
                                      "process until that ends",
-                                     pyh_interp_lost_count());
+                                     pyh_interp_left_count());
     } else if (Py_FinalizeEx() < 0 && self->status == PYHOST_OK) {
         self->status = pyh_error_say(&self->error, PYHOST_UNFINISHED, "Python's buffered output could not be written");
     }

@@ -223,6 +223,13 @@ static PyObject *core_copy(PyObject *module, PyObject *value)
     return decoded;
 }
 
+static PyObject *core_left_count(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromUnsignedLong(pyh_interp_left_count());
+}
+
 static PyObject *core_lost_count(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -269,9 +276,11 @@ static PyMethodDef core_methods[] = {
     {"__getattr__", core_getattr, METH_O, "__getattr__(name, /)\n--\n\nThe types, made when they are first asked for."},
     {"copy", core_copy, METH_O,
      "copy(value)\n--\n\nThe value as it arrives in another interpreter: encoded to a message and decoded again."},
-    {"lost_count", core_lost_count, METH_NOARGS,
-     "lost_count()\n--\n\nHow many interpreters have been set aside; while there are any, CPython cannot be "
+    {"left_count", core_left_count, METH_NOARGS,
+     "left_count()\n--\n\nHow many interpreters there are, lost ones too; while there are any, CPython cannot be "
      "finalized."},
+    {"lost_count", core_lost_count, METH_NOARGS,
+     "lost_count()\n--\n\nHow many interpreters have been set aside."},
     {"ends", core_ends, METH_NOARGS,
      "ends()\n--\n\n(how many interpreters have ended, the bytes that their accounts held even then)."},
     {"wait_news", core_wait_news, METH_VARARGS,

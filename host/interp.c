@@ -15,6 +15,7 @@ _Thread_local pyh_interp *pyh_current_interp;
 _Thread_local pyh_call *pyh_current_call;
 
 static _Atomic uint64_t last_id;
+static _Atomic uint32_t left_count;
 static _Atomic uint32_t lost_count;
 static _Atomic uint64_t ended_count;
 static _Atomic int64_t left_bytes;
@@ -78,8 +79,10 @@ pyhost_status pyh_interp_warm_up(pyh_interp *interp, pyh_message *bundle)
 {
     interp->bundle = bundle;
     pyh_interp_ref(interp); /* the owner thread's */
+    atomic_fetch_add(&left_count, 1);
     pyhost_status status = pyh_thread_start(&interp->thread, "pyh-warm", pyh_owner_main, interp);
     if (status != PYHOST_OK) {
+        pyh_interp_gone();
         pyh_interp_unref(interp);
         return status;
     }
@@ -258,6 +261,16 @@ void pyh_interp_ended(pyh_interp *interp, pyh_interp_state state)
 pyh_interp_ends pyh_interp_count_ends(void)
 {
     return (pyh_interp_ends){.count = atomic_load(&ended_count), .left_bytes = atomic_load(&left_bytes)};
+}
+
+void pyh_interp_gone(void)
+{
+    atomic_fetch_sub(&left_count, 1);
+}
+
+uint32_t pyh_interp_left_count(void)
+{
+    return atomic_load(&left_count);
 }
 
 uint32_t pyh_interp_lost_count(void)

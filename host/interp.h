@@ -175,7 +175,12 @@ typedef struct pyh_interp_ends {
 
 pyh_interp_ends pyh_interp_count_ends(void);
 
-/* How many interpreters have been set aside in this process: while there are any, CPython cannot be finalized. */
+/* How many interpreters there are in this process, lost ones too: while there are any, CPython cannot be finalized. */
+uint32_t pyh_interp_left_count(void);
+/* One fewer: its owner thread is out of CPython for good. */
+void pyh_interp_gone(void);
+
+/* How many of them have been set aside. */
 uint32_t pyh_interp_lost_count(void);
 
 #endif

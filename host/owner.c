@@ -292,6 +292,7 @@ void *pyh_owner_main(void *argument)
     set_activation(interp, NULL);
     pyh_activation_retire(activation);
     pyh_memory_trim();
+    pyh_interp_gone();
     pyh_event_set(&interp->ended);
     pyh_news_tell();
     pyh_interp_unref(interp);

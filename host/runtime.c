@@ -182,7 +182,7 @@ int pyhost_main(int argc, char **argv)
     if (code < 0) {
         code = exit_code_of_exception();
     }
-    if (pyh_interp_lost_count() > 0) {
+    if (pyh_interp_left_count() > 0) {
         /* A thread is still inside an interpreter: finalizing CPython would abort or hang. */
         PyRun_SimpleString("import sys; sys.stdout.flush(); sys.stderr.flush()");
         fflush(NULL);

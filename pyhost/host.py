@@ -442,7 +442,7 @@ def _side_by_side(waits: Iterable[Callable[[], None]]) -> None:
 
 
 EXIT_LOST = 70
-"""Exit code of an ordinary Python that ends while an interpreter is set aside (EX_SOFTWARE of sysexits.h)."""
+"""Exit code of an ordinary Python that ends while an interpreter has not ended (EX_SOFTWARE of sysexits.h)."""
 
 _open_hosts: set[Host] = set()
 """Started and not closed: one that its program forgets runs until the program ends."""
@@ -452,10 +452,10 @@ def _leave() -> None:
     """At the end of an ordinary Python: no interpreter may be left when CPython is finalized."""
     for host in list(_open_hosts):
         host.close()
-    if _core.lost_count() > 0 and not _core.embedded:
+    if _core.left_count() > 0 and not _core.embedded:
         # A thread is still inside an interpreter, and finalizing CPython would abort. The program's own exit code
         # cannot be known here, and that of success would hide a failure.
-        message = f"pyhost: {_core.lost_count()} interpreter(s) did not end; the process ends without them"
+        message = f"pyhost: {_core.left_count()} interpreter(s) did not end; the process ends without them"
         print(f"{message}, exit code {EXIT_LOST}", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()

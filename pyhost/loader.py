@@ -98,6 +98,8 @@ class LoadedPlugin:
         """Whether it gives its state to the version after it."""
         self.began = time.monotonic()
         self.fingerprint = ""
+        self.has_begun = threading.Event()
+        """To be set when ``begin`` is over, and whoever called it has said what follows."""
         self.ended = threading.Event()
         """To be set when it has ended, or been set aside, and whatever has to be said of that was."""
         self._router = router

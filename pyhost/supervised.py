@@ -76,6 +76,7 @@ class Supervised:
         self._manifest: Manifest | None = None
         self._fingerprint = ""
         self._version: LoadedPlugin | None = None  # serves, or finishes its calls before the plugin is stopped
+        self._beginnings: tuple[LoadedPlugin, ...] = ()  # versions whose interpreters are being started
         self._starting: LoadedPlugin | None = None
         self._attempt = 0  # the number of the latest load; one that finds another number here has been cancelled
         self._past: tuple[LoadedPlugin, ...] = ()  # versions that end, or have left lost interpreters
@@ -194,7 +195,7 @@ class Supervised:
         with self.lock:
             self._is_closed = True
             self._cancel()
-            for version in self._versions():
+            for version in (*self._versions(), *self._beginnings):
                 version.hurry(deadline, final)
 
     def close(self) -> None:
@@ -311,6 +312,16 @@ class Supervised:
         if self._manifest is not None:
             manifest.forget_bytecode(item)
         version = LoadedPlugin(item, self._router, self.pool, self._state_folder)
+        with self.lock:
+            if attempt != self._attempt:
+                raise PluginLoadError(self.name, "it was stopped while it was loaded")
+            self._beginnings += (version,)
+        try:
+            return self._begin_version(version, attempt)
+        finally:
+            version.has_begun.set()
+
+    def _begin_version(self, version: LoadedPlugin, attempt: int) -> LoadedPlugin:
         before, failure = self._version, None
         try:
             version.begin(takes_over=before is not None and self.is_serving and before.reloads)
@@ -319,6 +330,7 @@ class Supervised:
         except OSError as error:
             failure = StartFailure(PluginLoadError(self.name, f"its interpreters could not be started: {error}"))
         with self.lock:
+            self._beginnings = tuple(item for item in self._beginnings if item is not version)
             if attempt != self._attempt:
                 self._let_go(version, 0.0)
                 raise PluginLoadError(self.name, "it was stopped while it was loaded")
@@ -370,6 +382,8 @@ class Supervised:
             self.tidy()
 
     def _wait_past(self) -> None:
+        for version in self._beginnings:
+            version.has_begun.wait()
         for version in self._past:
             version.ended.wait()
 

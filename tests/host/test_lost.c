@@ -17,6 +17,7 @@ static void a_thread_that_stays_does_not_end_the_process(void)
     CHECK_STATUS(call->status, PYHOST_OK);
     pyh_call_unref(call);
     CHECK_EQUAL(pyh_interp_lost_count(), 0);
+    CHECK_EQUAL(pyh_interp_left_count(), 2);
     pyh_interp_close(lost);
     CHECK_STATUS(pyh_event_wait(&lost->ended, PYH_NEVER), PYHOST_OK);
     CHECK_EQUAL(lost->state, PYH_INTERP_LOST);
@@ -28,6 +29,7 @@ static void a_thread_that_stays_does_not_end_the_process(void)
     pyh_interp_close(made.interps[1]);
     plugins_check_ended(made.interps[1]);
     CHECK_EQUAL(pyh_interp_lost_count(), 1);
+    CHECK_EQUAL(pyh_interp_left_count(), 1);
     pyh_message_unref(request);
 }
 

@@ -17,6 +17,7 @@ from pyhost.errors import (
     PluginLoadError,
     PluginUnavailableError,
 )
+from pyhost.loader import LoadedPlugin
 from pyhost.supervised import TIMELINE_LENGTH
 
 LIMITS = {"deadline": "200ms", "grace": "50ms"}
@@ -424,6 +425,28 @@ class TestClosing:
         barrier.wait_arrived()
         host.close()
         assert (host.plugins(), _core.lost_count()) == ([], 0)
+
+    def test_a_retry_that_has_only_begun_is_waited_for(self, maker, monkeypatch):
+        maker.write("shop", "raise LookupError('no wares')", restart={"intensity": 100})
+        host = maker.start()
+        has_begun, may_go_on, begin = threading.Event(), threading.Event(), LoadedPlugin.begin
+
+        def hold(self, **options):
+            has_begun.set()
+            may_go_on.wait()
+            begin(self, **options)
+
+        monkeypatch.setattr(LoadedPlugin, "begin", hold)
+        has_begun.wait()
+        before = _core.ends()[0]
+        with ThreadPoolExecutor(1) as pool:
+            closing = pool.submit(host.close)
+            wait_until(lambda: host.status("shop").state == "stopped")
+            with pytest.raises(TimeoutError):
+                closing.result(0.1)
+            may_go_on.set()
+            closing.result(PATIENCE)
+        assert _core.ends()[0] == before + 1
 
     def test_a_drain_without_end_is_cut_short(self, maker):
         maker.write("shop", COMMON + "@pyhost.export\ndef spin():\n    while True: pass\n", limits=LONG_LIMITS)
