@@ -32,10 +32,11 @@ def code_of(module: str, file: str) -> bytes | None:
         return None
 
 
-def standard_library_paths() -> list[str]:
+@cache
+def standard_library_paths() -> tuple[str, ...]:
     """Where a plugin's interpreter finds the standard library, and nothing of the host's packages."""
     library = Path(sysconfig.get_path("stdlib"))
-    return [str(library), str(library / "lib-dynload")]
+    return (str(library), str(library / "lib-dynload"))
 
 
 @cache

@@ -66,7 +66,7 @@ def boot_configuration(
         "name": manifest.name,
         "version": manifest.version,
         "takes_over": takes_over,
-        "path": first + standard_library_paths() + environment.package_paths(manifest, packages),
+        "path": [*first, *standard_library_paths(), *environment.package_paths(manifest, packages)],
         "module": manifest.module,
         "file": str(file) if file is not None else None,
         "code": code_of(manifest.module, str(file)) if file is not None else None,

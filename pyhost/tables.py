@@ -21,13 +21,14 @@ import re
 import reprlib
 import stat
 import tomllib
+from functools import cache
 from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pyhost.errors import PyhostError
@@ -81,7 +82,7 @@ class Source:
         """The error about a value that has to be there."""
         return self.error(f"{self.place}: {self.spell(keys)} is missing; give {allowed}")
 
-    def unknown(self, keys: Keys, siblings: list[Keys], everywhere: list[Keys]) -> PyhostError:
+    def unknown(self, keys: Keys, siblings: list[Keys], everywhere: Sequence[Keys]) -> PyhostError:
         """The error about a key that means nothing: ``siblings`` would do beside it, ``everywhere`` somewhere."""
         by_last_key = {known[-1]: known for known in everywhere}
         close = difflib.get_close_matches(keys[-1].lower().replace("-", "_"), by_last_key, n=1)
@@ -157,13 +158,13 @@ def check(document: Mapping[str, object], kind: type, source: Source) -> dict[st
 
     Raises as ``decode`` does.
     """
-    return _check(document, kind, source, (), list(_known_keys(kind, ())))
+    return _check(document, kind, source, (), _known_keys(kind))
 
 
 def _check(
-    table: Mapping[str, object], kind: type, source: Source, keys: Keys, everywhere: list[Keys]
+    table: Mapping[str, object], kind: type, source: Source, keys: Keys, everywhere: Sequence[Keys]
 ) -> dict[str, Any]:
-    types = get_type_hints(kind, include_extras=True)
+    types = _types_of(kind)
     for name in table:
         if name not in types:
             raise source.unknown((*keys, name), [(*keys, known) for known in types], everywhere)
@@ -199,11 +200,21 @@ def _check_value(found: object, annotation: Any, source: Source, keys: Keys, all
         raise source.wrong(keys, found, allowed) from error
 
 
-def _known_keys(kind: Any, keys: Keys) -> Iterator[Keys]:
-    for name, annotation in get_type_hints(kind).items():
-        yield (*keys, name)
-        if dataclasses.is_dataclass(annotation):
-            yield from _known_keys(annotation, (*keys, name))
+# Each of these would compile every annotation again.
+
+
+@cache
+def _types_of(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+@cache
+def _known_keys(kind: type) -> tuple[Keys, ...]:
+    known: list[Keys] = []
+    for name, annotation in _types_of(kind).items():
+        below = _known_keys(annotation) if isinstance(annotation, type) and dataclasses.is_dataclass(annotation) else ()
+        known += [(name,), *((name, *keys) for keys in below)]
+    return tuple(known)
 
 
 def _meta(annotation: Any) -> msgspec.Meta:
