@@ -1,4 +1,5 @@
 /* core_interpreter: _core.Interpreter, by which the host starts, watches and ends a plugin's interpreter. */
+#include "background.h"
 #include "core.h"
 #include "cpu.h"
 #include "failure.h"
@@ -70,6 +71,13 @@ static PyObject *interpreter_warm_up(PyObject *self, PyObject *bundle)
     Py_RETURN_NONE;
 }
 
+static PyObject *interpreter_step_back(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyh_interp_step_back(interp_of(self));
+    Py_RETURN_NONE;
+}
+
 /* Bytes, or None for no limit. -1 with an exception set. */
 static int64_t limit_of(PyObject *memory)
 {
@@ -129,7 +137,11 @@ static PyObject *interpreter_get_is_warm(PyObject *self, void *unused)
 
 static PyObject *interpreter_wait_warm(PyObject *self, PyObject *timeout)
 {
-    return wait_event(&interp_of(self)->warm, timeout);
+    pyh_event *warm = &interp_of(self)->warm;
+    if (!pyh_event_is_set(warm)) {
+        pyh_background_hurry();
+    }
+    return wait_event(warm, timeout);
 }
 
 static PyObject *interpreter_wait_ready(PyObject *self, PyObject *timeout)
@@ -305,6 +317,9 @@ static PyMethodDef interpreter_methods[] = {
      "wait_ready(timeout, /)\n--\n\nWait until it has started or failed to; False when it takes longer."},
     {"start_outcome", interpreter_start_outcome, METH_NOARGS,
      "start_outcome()\n--\n\n(\"OK\", the plugin's description) or (name of a status, failure or None)."},
+    {"step_back", interpreter_step_back, METH_NOARGS,
+     "step_back()\n--\n\nLet calls to others go before what it does until it is given a plugin, and once that has "
+     "stopped."},
     {"close", interpreter_close, METH_NOARGS,
      "close()\n--\n\nStop taking calls; those in the inbox are run, then it ends. Does not wait."},
     {"wait_ended", interpreter_wait_ended, METH_O,

@@ -4,6 +4,7 @@
  * in pyhost/ending.py. */
 #include "ending.h"
 
+#include "background.h"
 #include "crash.h"
 #include "direct.h"
 #include "failure.h"
@@ -191,19 +192,19 @@ static void drop_references(pyh_interp *interp)
     Py_CLEAR(interp->module);
 }
 
-void pyh_ending_run(pyh_interp *interp)
+static bool had_plugin(pyh_interp *interp)
 {
-    bool had_plugin = interp->module != NULL && interp->start_status != PYHOST_CLOSED;
-    int64_t deadline_ns = pyh_deadline_after(interp->assignment.stop_limit_ns);
-    PyObject *ending = had_plugin ? begin(interp) : NULL;
-    if (ending != NULL) {
-        stop_plugin(interp, ending);
-    }
+    return interp->module != NULL && interp->start_status != PYHOST_CLOSED;
+}
+
+/* All that comes after the plugin's last functions. */
+static void end(pyh_interp *interp, PyObject *ending, int64_t deadline_ns)
+{
     PyEval_SaveThread();
     pyh_interp_vacate(interp);
     PyEval_RestoreThread(interp->thread_state);
     pyh_direct_clear(interp);
-    if (had_plugin) {
+    if (had_plugin(interp)) {
         clear_plugin(interp, ending, deadline_ns);
     }
     Py_XDECREF(ending);
@@ -214,4 +215,21 @@ void pyh_ending_run(pyh_interp *interp)
     pyh_crash_forget(interp->python);
     bound(INTERRUPTED_NS);
     pyh_runtime_end_interpreter(interp->thread_state, interp->account);
+}
+
+void pyh_ending_run(pyh_interp *interp)
+{
+    int64_t deadline_ns = pyh_deadline_after(interp->assignment.stop_limit_ns);
+    PyObject *ending = had_plugin(interp) ? begin(interp) : NULL;
+    if (ending != NULL) {
+        stop_plugin(interp, ending);
+    }
+    if (atomic_load(&interp->in_background)) {
+        pyh_background stretch;
+        pyh_background_begin(&stretch, PYH_BACKGROUND_NS);
+        end(interp, ending, deadline_ns);
+        pyh_background_end(&stretch);
+    } else {
+        end(interp, ending, deadline_ns);
+    }
 }

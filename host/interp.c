@@ -90,6 +90,11 @@ pyhost_status pyh_interp_warm_up(pyh_interp *interp, pyh_message *bundle)
     return PYHOST_OK;
 }
 
+void pyh_interp_step_back(pyh_interp *interp)
+{
+    atomic_store(&interp->in_background, true);
+}
+
 pyhost_status pyh_interp_start(pyh_interp *interp, const pyh_assignment *assignment)
 {
     char *name = strdup(assignment->name);
@@ -98,6 +103,7 @@ pyhost_status pyh_interp_start(pyh_interp *interp, const pyh_assignment *assignm
         pyh_message_unref(assignment->boot);
         return PYHOST_NO_MEMORY;
     }
+    atomic_store(&interp->in_background, false);
     pyh_mutex_lock(&interp->mutex);
     bool closed = pyh_event_is_set(&interp->assigned);
     if (!closed) {

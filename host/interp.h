@@ -52,6 +52,7 @@ typedef struct pyh_interp {
     _Atomic bool cancelled;                 /* a call that it runs was given up; for its event loop to look */
     _Atomic(const pyh_call *) running_call; /* only to compare with; see pyh_interp_expose_call */
     _Atomic bool has_notifier;              /* an asyncio loop watches the inbox */
+    _Atomic bool in_background;             /* nobody waits for it to come up, or for its end */
     _Atomic int64_t asked_ns;               /* since when the loop has something to look at; 0: it has not */
     _Atomic bool overdue;                   /* a call in it has run past its deadline and the grace time */
     /* fixed after new */
@@ -99,6 +100,10 @@ pyh_interp *pyh_interp_unref(pyh_interp *interp);
 /* Starts the owner thread, which creates the interpreter, loads pyhost's side of it from the message `bundle` (taken
  * over) and then waits for its plugin. Once only. SYSTEM: no thread; nothing runs. */
 pyhost_status pyh_interp_warm_up(pyh_interp *interp, pyh_message *bundle);
+
+/* What it does until it is given a plugin, and once its plugin has stopped, is done in the background (background.h) from
+ * now on. Any thread. */
+void pyh_interp_step_back(pyh_interp *interp);
 
 /* Lets it load and run this plugin, as soon as it is warm. The name is copied, the boot message taken over whatever
  * happens. Once only, after warm_up. CLOSED: it was closed before; NO_MEMORY. */

@@ -4,6 +4,7 @@
 
 #include <marshal.h>
 
+#include "background.h"
 #include "cpu.h"
 #include "crash.h"
 #include "ending.h"
@@ -228,6 +229,15 @@ static bool warm_up(pyh_interp *interp)
     return interp->start_status == PYHOST_OK;
 }
 
+static bool warm_up_in_background(pyh_interp *interp)
+{
+    pyh_background stretch;
+    pyh_background_begin(&stretch, PYH_BACKGROUND_NS);
+    bool is_warm = warm_up(interp);
+    pyh_background_end(&stretch);
+    return is_warm;
+}
+
 /* Gives back what coming so far took, and is needed no more. */
 static void release_memory(void)
 {
@@ -260,7 +270,7 @@ static bool wait_assigned(pyh_interp *interp)
 /* From nothing to a plugin that runs, or to a start_status that says why not. */
 static bool start(pyh_interp *interp)
 {
-    bool is_warm = warm_up(interp);
+    bool is_warm = atomic_load(&interp->in_background) ? warm_up_in_background(interp) : warm_up(interp);
     if (!is_warm) {
         pyh_event_set(&interp->ready);
     }

@@ -7,6 +7,7 @@
 #include <locale.h>
 #include <stdlib.h>
 
+#include "background.h"
 #include "interp.h"
 #include "memory.h"
 #include "pyhost.h"
@@ -48,6 +49,15 @@ bool pyh_runtime_is_embedded(void)
     return runtime.embedded;
 }
 
+/* Those before this thread give way no more, unless it does itself. */
+static void take_turn(void)
+{
+    if (!pyh_mutex_try_lock(&runtime.mutex)) {
+        pyh_background_hurry();
+        pyh_mutex_lock(&runtime.mutex);
+    }
+}
+
 PyThreadState *pyh_runtime_new_interpreter(pyh_account *account)
 {
     const PyInterpreterConfig config = {
@@ -60,7 +70,7 @@ PyThreadState *pyh_runtime_new_interpreter(pyh_account *account)
         .gil = PyInterpreterConfig_OWN_GIL,
     };
     PyThreadState *thread_state = NULL;
-    pyh_mutex_lock(&runtime.mutex);
+    take_turn();
     int site_import = runtime.config->site_import;
     runtime.config->site_import = 0;
     pyh_this_thread.scope = account;
@@ -80,7 +90,7 @@ PyThreadState *pyh_runtime_new_interpreter(pyh_account *account)
 
 void pyh_runtime_end_interpreter(PyThreadState *thread_state, pyh_account *account)
 {
-    pyh_mutex_lock(&runtime.mutex);
+    take_turn();
     pyh_this_thread.scope = account;
     /* Before its end: somebody else's new interpreter may get the same address. */
     pyh_account_close(account);

@@ -54,6 +54,16 @@ void pyh_mutex_lock(pyh_mutex *mutex)
 #endif
 }
 
+bool pyh_mutex_try_lock(pyh_mutex *mutex)
+{
+    assert(held_ranks >> mutex->rank == 0 && "locks are taken in the order of pyh_rank");
+    bool is_taken = pthread_mutex_trylock(&mutex->mutex) == 0;
+#ifndef NDEBUG
+    held_ranks |= is_taken ? 1u << mutex->rank : 0;
+#endif
+    return is_taken;
+}
+
 void pyh_mutex_unlock(pyh_mutex *mutex)
 {
 #ifndef NDEBUG

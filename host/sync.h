@@ -15,6 +15,7 @@
 /* The lock order, outermost first. */
 typedef enum pyh_rank {
     PYH_RANK_CREATION = 1, /* runtime: creating and ending interpreters, one at a time */
+    PYH_RANK_BACKGROUND,   /* background: the stretches under way */
     PYH_RANK_CALLBACKS,    /* api_call: starting and ending the thread of callbacks */
     PYH_RANK_HOST_FUNCTIONS, /* api_host: the table */
     PYH_RANK_FUNCTION,     /* api_function: the route that a handle has found */
@@ -37,6 +38,8 @@ typedef struct pyh_mutex {
 void pyh_mutex_init(pyh_mutex *mutex, pyh_rank rank);
 void pyh_mutex_deinit(pyh_mutex *mutex);
 void pyh_mutex_lock(pyh_mutex *mutex);
+/* false: somebody holds it. */
+bool pyh_mutex_try_lock(pyh_mutex *mutex);
 void pyh_mutex_unlock(pyh_mutex *mutex);
 
 /* Nanoseconds of the monotonic clock. Deadlines are absolute on it; PYH_NEVER means none. */

@@ -163,6 +163,7 @@ class LoadedPlugin:
             self._note_memory(item)
         self.publish(counts_on=False)
         if old is not None:
+            old.step_back()
             old.close()
 
     def publish(self, *, counts_on: bool = True) -> None:
@@ -181,6 +182,11 @@ class LoadedPlugin:
         self._is_closed = True
         for interpreter in self.members:
             interpreter.close()
+
+    def step_back(self) -> None:
+        """Let calls to others go before what is to be done when its calls are over."""
+        for interpreter in self.members:
+            interpreter.step_back()
 
     def hurry(self, deadline: float, final: float = math.inf) -> None:
         """Let no wait last longer than until ``deadline``, and none for an end longer than until ``final``.
@@ -253,6 +259,7 @@ class LoadedPlugin:
         self._note_memory(new)
         self.publish()
         if replaced is not None:
+            replaced.step_back()
             replaced.close()
             self._leaving += (replaced,)
             self._held_when_ready.pop(replaced, None)

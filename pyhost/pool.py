@@ -50,7 +50,7 @@ class WarmPool:
         while True:
             with self._lock:
                 if not self._interpreters:
-                    return self._warm_up(())
+                    return self._warm_up(_core.Interpreter(self._router), ())
                 interpreter = self._interpreters.pop(0)
             interpreter.wait_warm(None)
             if interpreter.is_warm:
@@ -61,7 +61,9 @@ class WarmPool:
         """Let as many come up as are missing; does not wait for them."""
         with self._lock:
             while not self._closed and len(self._interpreters) < self._size:
-                self._interpreters.append(self._warm_up(self._preload))
+                interpreter = _core.Interpreter(self._router)
+                interpreter.step_back()
+                self._interpreters.append(self._warm_up(interpreter, self._preload))
 
     def close(self) -> None:
         """End those that are kept, and keep no more."""
@@ -74,8 +76,8 @@ class WarmPool:
             if not interpreter.wait_ended(END_LIMIT):
                 interpreter.set_aside()
 
-    def _warm_up(self, preload: tuple[str, ...]) -> _core.Interpreter:
-        interpreter = _core.Interpreter(self._router)
+    @staticmethod
+    def _warm_up(interpreter: _core.Interpreter, preload: tuple[str, ...]) -> _core.Interpreter:
         interpreter.warm_up(guest_bundle(preload))
         return interpreter
 

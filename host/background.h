@@ -1,0 +1,31 @@
+/* background: stretches of threads' work that nobody waits for. They take the processor time that others leave, so that
+ * calls do not queue behind them, until somebody waits for them after all, or they have given way for long enough. */
+#ifndef PYH_BACKGROUND_H
+#define PYH_BACKGROUND_H
+
+#include <sys/types.h>
+
+#include "watchdog.h"
+
+/* How long others come first: on a machine without idle time, long enough for calls not to feel the work much. */
+#define PYH_BACKGROUND_NS (500 * 1000 * 1000)
+
+typedef struct pyh_background {
+    /* fixed from begin to end */
+    pyh_timer timer;
+    pid_t thread; /* the kernel's number of it; 0: it gives way to nobody */
+    pyh_event over;
+    struct pyh_background *next; /* guarded by the list's mutex */
+} pyh_background;
+
+/* Begins one, for this thread; does nothing where the system would not let the thread return. It gives way for at most
+ * `limit_ns`. The memory must stay until the end. */
+void pyh_background_begin(pyh_background *stretch, int64_t limit_ns);
+
+/* Ends it, on the same thread. */
+void pyh_background_end(pyh_background *stretch);
+
+/* This thread waits: those under way give way no more, unless it is in one itself. It holds no lock but creation's. */
+void pyh_background_hurry(void);
+
+#endif
