@@ -40,8 +40,8 @@ def pytest_sessionfinish(session, exitstatus):
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     core = sys.modules.get("pyhost._core")
-    if core is not None and core.lost_count() > 0:
-        # Python cannot end in order while a test's interpreter is set aside, and pytest's exit code would be lost.
+    if core is not None and core.left_count() > 0:
+        # Python cannot end in order while an interpreter of a test is left, and pytest's exit code would be lost.
         sys.stdout.flush()
         os._exit(config.stash[_status] or pytest.ExitCode.TESTS_FAILED)
     os.close(config.stash[_terminal])
