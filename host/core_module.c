@@ -3,7 +3,9 @@
 
 #include "buffer.h"
 #include "core.h"
+#include "core_code.h"
 #include "core_embed.h"
+#include "core_guards.h"
 #include "core_host.h"
 #include "memory.h"
 #include "news.h"
@@ -276,6 +278,13 @@ static PyMethodDef core_methods[] = {
     {"__getattr__", core_getattr, METH_O, "__getattr__(name, /)\n--\n\nThe types, made when they are first asked for."},
     {"copy", core_copy, METH_O,
      "copy(value)\n--\n\nThe value as it arrives in another interpreter: encoded to a message and decoded again."},
+    {"install_guards", pyh_core_install_guards, METH_O,
+     "install_guards(importer, /)\n--\n\nIn a plugin, once: functions that would end or crash the process are refused. "
+     "importer: that of built-in modules."},
+    {"keep_code", pyh_core_keep_code, METH_VARARGS,
+     "keep_code(name, code, /)\n--\n\nKeep marshalled code for the plugins' interpreters, once for the process."},
+    {"kept_code", pyh_core_kept_code, METH_O,
+     "kept_code(name, /)\n--\n\nThe marshalled code that was kept under that name. Raises KeyError."},
     {"left_count", core_left_count, METH_NOARGS,
      "left_count()\n--\n\nHow many interpreters there are, lost ones too; while there are any, CPython cannot be "
      "finalized."},

@@ -46,4 +46,4 @@ else:
 for name, _, code in bundle["modules"]:
     exec(marshal.loads(code), sys.modules[name].__dict__)
     guest = finish(name)
-guest.prepare(bundle["ending"], bundle["preload"])
+guest.prepare(bundle["preload"])

@@ -14,8 +14,11 @@ from typing import Any
 import pyhost
 from pyhost import _core
 
-_MODULES = ("plugin", "__init__", "guards", "guest")
+_MODULES = ("plugin", "__init__", "guest")
 """What every plugin imports, in an order in which each finds what it imports."""
+
+_ONCE = ("starting", "ending")
+"""What an interpreter runs once, and does not keep."""
 
 
 def package_folders() -> list[str]:
@@ -41,11 +44,15 @@ def standard_library_paths() -> tuple[str, ...]:
 
 @cache
 def guest_bundle(preload: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What ``boot.py`` and the C half need to load pyhost's side of a plugin's interpreter.
+    """What ``boot.py`` needs to load pyhost's side of a plugin's interpreter.
+
+    What that side runs later is kept by ``_core`` from here on.
 
     ``preload``: modules of the standard library that are to be imported, too.
     """
     folder = Path(pyhost.__file__).parent
+    for name in _ONCE:
+        _core.keep_code(name, _stripped(folder / f"{name}.py"))
     names = {"__init__": "pyhost"}
     return {
         "bootstrap": _stripped(folder / "boot.py"),
@@ -53,7 +60,6 @@ def guest_bundle(preload: tuple[str, ...] = ()) -> dict[str, Any]:
         "path": standard_library_paths(),
         "preload": preload,
         "core": getattr(_core, "__file__", None),
-        "ending": _stripped(folder / "ending.py"),
         "modules": tuple(
             (names.get(name, f"pyhost.{name}"), str(folder / f"{name}.py"), _stripped(folder / f"{name}.py"))
             for name in _MODULES

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pyhost import environment
 from pyhost.bundle import code_of, standard_library_paths
 from pyhost.errors import PluginLoadError, advice_for
-from pyhost.guest import ON_RELOAD
 from pyhost.lifecycle import InterpreterState
 from pyhost.manifest import Manifest, entry_file, fingerprint
+from pyhost.plugin import ON_RELOAD
 from pyhost.quantities import format_size
 from pyhost.signature import read_function
 from pyhost.supervisor import worn

@@ -33,6 +33,8 @@ class MemoryLimitReached(MemoryError):
 
 MARK = "__pyhost__"
 """The attribute that the decorators set: a dict with a key for each decorator."""
+ON_RELOAD = "<on_reload>"
+"""The name, which no export can have, of the function that a plugin's next version takes its state from."""
 
 
 def _mark(function: "Any", kind: str, value: object) -> None:

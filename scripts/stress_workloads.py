@@ -87,7 +87,7 @@ spec = _frozen_importlib_external.spec_from_file_location(
     "pyhost", boot["package"][0] + "/__init__.py", submodule_search_locations=boot["package"])
 _frozen_importlib._load(spec)
 from pyhost import guest
-guest.prepare(b"", ())
+guest.prepare(())
 plugin = guest.Guest(boot)
 for description, function in zip(plugin.description["functions"], plugin.functions):
     if description["name"] == {function!r}:

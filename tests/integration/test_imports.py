@@ -60,7 +60,6 @@ def test_nothing_heavy_is_loaded(host, plugin):
         "pyhost",
         "pyhost._core",
         "pyhost.errors",
-        "pyhost.guards",
         "pyhost.guest",
         "pyhost.plugin",
     }

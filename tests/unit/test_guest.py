@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pyhost import _core
 from pyhost.errors import build
-from pyhost.guest import describe_exception, describe_function
+from pyhost.guest import describe_exception
 from pyhost.signature import read_function, schema_of
+from pyhost.starting import describe_function
 
 T = typing.TypeVar("T")
 Label = typing.NewType("Label", str)

@@ -8,8 +8,8 @@ import inspect
 import pytest
 
 from pyhost import status
-from pyhost.guest import describe_function
 from pyhost.signature import read_function
+from pyhost.starting import describe_function
 from pyhost.status import FunctionStatus, LatencySummary, PluginStatus
 
 
