@@ -51,7 +51,7 @@ void pyh_background_begin(pyh_background *stretch, int64_t limit_ns)
     if (!background.may_return) {
         return;
     }
-    stretch->thread = gettid();
+    stretch->thread = pyh_thread_number();
     pyh_event_init(&stretch->over);
     set_policy(stretch->thread, SCHED_IDLE);
     pyh_watchdog_arm(&stretch->timer, pyh_deadline_after(limit_ns));
@@ -94,6 +94,21 @@ void pyh_background_hurry(void)
     }
     pyh_mutex_unlock(&background.mutex);
 }
+void pyh_background_send(pid_t thread)
+{
+    pthread_once(&background.once, set_up);
+    if (background.may_return) {
+        set_policy(thread, SCHED_IDLE);
+    }
+}
+
+void pyh_background_leave(void)
+{
+    pthread_once(&background.once, set_up);
+    if (background.may_return && sched_getscheduler(0) == SCHED_IDLE) {
+        set_policy(0, SCHED_OTHER);
+    }
+}
 #else
 void pyh_background_begin(pyh_background *stretch, int64_t limit_ns)
 {
@@ -107,6 +122,15 @@ void pyh_background_end(pyh_background *stretch)
 }
 
 void pyh_background_hurry(void)
+{
+}
+
+void pyh_background_send(pid_t thread)
+{
+    (void)thread;
+}
+
+void pyh_background_leave(void)
 {
 }
 #endif

@@ -3,8 +3,6 @@
 #ifndef PYH_BACKGROUND_H
 #define PYH_BACKGROUND_H
 
-#include <sys/types.h>
-
 #include "watchdog.h"
 
 /* How long others come first: on a machine without idle time, long enough for calls not to feel the work much. */
@@ -24,6 +22,13 @@ void pyh_background_begin(pyh_background *stretch, int64_t limit_ns);
 
 /* Ends it, on the same thread. */
 void pyh_background_end(pyh_background *stretch);
+
+/* Lets that thread, which lives, give way from now on, where the system would let it return; for one that does not come
+ * back from what it does. Any thread. */
+void pyh_background_send(pid_t thread);
+
+/* This thread was sent there, maybe, and gives way no more. */
+void pyh_background_leave(void);
 
 /* This thread waits: those under way give way no more, unless it is in one itself. It holds no lock but creation's. */
 void pyh_background_hurry(void);

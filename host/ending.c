@@ -41,7 +41,6 @@ static void bound(int64_t limit_ns)
 
 static PyObject *begin(pyh_interp *interp)
 {
-    atomic_store(&interp->stopping, true);
     bool has_started = interp->guest != NULL && interp->start_status == PYHOST_OK;
     PyObject *guest = has_started ? interp->guest : Py_None;
     pyh_account_pause(interp->account); /* a plugin at its limit ends in order, too */
@@ -220,6 +219,10 @@ static void end(pyh_interp *interp, PyObject *ending, int64_t deadline_ns)
 void pyh_ending_run(pyh_interp *interp)
 {
     int64_t deadline_ns = pyh_deadline_after(interp->assignment.stop_limit_ns);
+    pyh_mutex_lock(&interp->mutex);
+    atomic_store(&interp->stopping, true);
+    pyh_background_leave();
+    pyh_mutex_unlock(&interp->mutex);
     PyObject *ending = had_plugin(interp) ? begin(interp) : NULL;
     if (ending != NULL) {
         stop_plugin(interp, ending);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "background.h"
 #include "news.h"
 #include "owner.h"
 
@@ -243,6 +244,17 @@ void pyh_interp_look(pyh_interp *interp)
     pyh_activation_go_on(interp->activation);
 }
 
+/* One that does not come back takes only what the others leave of the processors. Its end does not give way: that holds
+ * up the start of others. */
+static void give_way(pyh_interp *interp)
+{
+    pyh_mutex_lock(&interp->mutex);
+    if (interp->activation != NULL && !atomic_load(&interp->stopping)) {
+        pyh_background_send(atomic_load(&interp->kernel_thread));
+    }
+    pyh_mutex_unlock(&interp->mutex);
+}
+
 void pyh_interp_set_aside(pyh_interp *interp)
 {
     uint32_t state = atomic_load(&interp->state);
@@ -250,6 +262,7 @@ void pyh_interp_set_aside(pyh_interp *interp)
         if (atomic_compare_exchange_weak(&interp->state, &state, PYH_INTERP_LOST)) {
             atomic_fetch_add(&lost_count, 1);
             interrupt(interp);
+            give_way(interp);
             return;
         }
     }

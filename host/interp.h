@@ -52,6 +52,7 @@ typedef struct pyh_interp {
     _Atomic bool cancelled;                 /* a call that it runs was given up; for its event loop to look */
     _Atomic(const pyh_call *) running_call; /* only to compare with; see pyh_interp_expose_call */
     _Atomic bool has_notifier;              /* an asyncio loop watches the inbox */
+    _Atomic pid_t kernel_thread;            /* the owner's number */
     _Atomic bool in_background;             /* nobody waits for it to come up, or for its end */
     _Atomic int64_t asked_ns;               /* since when the loop has something to look at; 0: it has not */
     _Atomic bool overdue;                   /* a call in it has run past its deadline and the grace time */

@@ -288,6 +288,7 @@ void *pyh_owner_main(void *argument)
 {
     pyh_interp *interp = argument;
     pyh_current_interp = interp;
+    atomic_store(&interp->kernel_thread, pyh_thread_number());
     bool running = start(interp);
     release_memory();
     if (running) {

@@ -369,6 +369,15 @@ pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main
     return PYHOST_OK;
 }
 
+pid_t pyh_thread_number(void)
+{
+#ifdef __linux__
+    return gettid();
+#else
+    return 0;
+#endif
+}
+
 void pyh_thread_rename(const char *name)
 {
     set_name(pthread_self(), name);

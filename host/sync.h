@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "pyhost.h"
 
@@ -109,6 +110,9 @@ pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main
 void pyh_thread_allow_wake(void);
 /* Interrupts the system call that the thread, which must be alive, waits in; nothing unless that is allowed. */
 void pyh_thread_wake(pthread_t thread);
+
+/* The kernel's number of this thread; 0 where it has none that pyhost could use. */
+pid_t pyh_thread_number(void);
 
 /* Gives this thread another name. */
 void pyh_thread_rename(const char *name);

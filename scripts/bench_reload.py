@@ -80,6 +80,10 @@ class Latencies:
         """Count one."""
         self.counts[max(int(math.log(seconds / self._SHORTEST) / self._STEP), 0)] += 1
 
+    def include(self, others: Self) -> None:
+        """Count them, too."""
+        self.counts = list(map(operator.add, self.counts, others.counts))
+
     def p99(self) -> float:
         """In seconds."""
         left = 0.99 * sum(self.counts)
@@ -115,7 +119,7 @@ class Clients:
         taken = Latencies()
         for index, own in enumerate(self._latencies):
             self._latencies[index] = Latencies()
-            taken.counts = list(map(operator.add, taken.counts, own.counts))
+            taken.include(own)
         return taken
 
     def _call(self, index: int) -> None:

@@ -2,7 +2,6 @@
 #include "background.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include "threads.h"
 
@@ -39,6 +38,16 @@ static void others_come_first_for_so_long(void)
     CHECK_EQUAL(sched_getscheduler(0), SCHED_OTHER);
 }
 
+static void who_is_sent_there_leaves_by_itself(void)
+{
+    pyh_background_leave();
+    CHECK_EQUAL(sched_getscheduler(0), SCHED_OTHER);
+    pyh_background_send(pyh_thread_number());
+    CHECK_EQUAL(sched_getscheduler(0), may_return ? SCHED_IDLE : SCHED_OTHER);
+    pyh_background_leave();
+    CHECK_EQUAL(sched_getscheduler(0), SCHED_OTHER);
+}
+
 /* A thread in a stretch, which another one waits for: threads inherit the policy, so that one is put right first. */
 typedef struct {
     pid_t thread;
@@ -55,7 +64,7 @@ static void *hurry(void *shared)
 
 static void who_is_waited_for_gives_way_no_more(void)
 {
-    waiting self = {.thread = gettid()};
+    waiting self = {.thread = pyh_thread_number()};
     pthread_t thread;
     pyh_background stretch;
     pyh_background_begin(&stretch, 60L * LONG_NS);
@@ -93,6 +102,7 @@ int main(int argc, char **argv)
         CHECK_TEST(others_come_first_until_the_end),
         CHECK_TEST(others_come_first_for_so_long),
         CHECK_TEST(who_is_waited_for_gives_way_no_more),
+        CHECK_TEST(who_is_sent_there_leaves_by_itself),
         CHECK_TEST(all_of_it_may_come_at_once),
     };
     pthread_t thread;

@@ -1,6 +1,8 @@
 /* Tests of interrupting: a call past its deadline, or of an interpreter that is given up, does not run on. */
+#include <sched.h>
 #include <unistd.h>
 
+#include "background.h"
 #include "news.h"
 #include "plugins.h"
 
@@ -84,6 +86,16 @@ static void running_calls_that_are_given_up_are_interrupted(void)
     plugins_clear(&made);
 }
 
+/* That of threads that give way to others; the ordinary one where the system would not let them return. */
+static int policy_in_background(void)
+{
+    pyh_background stretch;
+    pyh_background_begin(&stretch, PYH_NEVER);
+    int policy = sched_getscheduler(0);
+    pyh_background_end(&stretch);
+    return policy;
+}
+
 /* It sits in a system call until it is let go. */
 static void calls_that_run_past_their_grace_time_are_news(void)
 {
@@ -108,6 +120,7 @@ static void calls_that_run_past_their_grace_time_are_news(void)
     }
     pyh_interp_hand_over(overdue, made.interps[1]);
     pyh_interp_set_aside(overdue);
+    CHECK_EQUAL(sched_getscheduler(overdue->kernel_thread), policy_in_background());
     for (uint64_t i = 0; i < CHECK_COUNT(waiting); i++) {
         CHECK_STATUS(pyh_call_wait(waiting[i]), PYHOST_OK);
         CHECK_STATUS(waiting[i]->status, PYHOST_OK);

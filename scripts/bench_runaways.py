@@ -1,0 +1,183 @@
+"""What runaways cost the others: how late their callers are answered, and what a steady plugin feels.
+
+A host has one plugin of each of six kinds (a busy loop, one that swallows its interrupt, a sleep, a long computation in
+C, a task that never yields, a thread that never ends) and a steady one, which clients call in a closed loop, alone and
+then while all six run away at once, again and again. Prints a table; `--json FILE` writes the figures for programs.
+Exit code 1 when a target is missed.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from bench_reload import Latencies
+from rich.console import Console
+from rich.table import Table
+
+import pyhost
+from pyhost.errors import CallError, DeadlineExceededError
+
+RUNAWAYS = {
+    "busy": "def run():\n    while True:\n        pass\n",
+    "swallow": (
+        "def run():\n    while not released():\n        try:\n            while not released():\n                pass\n"
+        "        except BaseException:\n            pass\n"
+    ),
+    "sleep": "def run():\n    import time\n    time.sleep(5)\n",
+    "compute": "def run():\n    return 7 ** 6_000_000 % 10\n",
+    "task": "async def run():\n    while True:\n        pass\n",
+    "thread": (
+        "def run():\n    import threading, time\n    def stay():\n        while not released():\n            try:\n"
+        "                time.sleep(1)\n            except BaseException:\n                pass\n"
+        "    threading.Thread(target=stay).start()\n    while True:\n        pass\n"
+    ),
+}
+"""Code of the export that does not come back, by what it is called here."""
+HEADER = "import os, pyhost\n\ndef released():\n    return os.path.exists({end!r})\n\n@pyhost.export\n"
+STEADY = "import pyhost\n\n@pyhost.export\ndef add(left: int, right: int) -> int:\n    return left + right\n"
+DEADLINE = 0.5
+"""Seconds that a runaway gets."""
+GRACE = 0.25
+"""Seconds more, after which an interpreter that does not come back is replaced."""
+LATE_MS, P99_RATIO = 20.0, 2.0
+"""The targets."""
+
+
+def write_plugin(folder: Path, name: str, code: str, limits: str) -> None:
+    place = folder / name
+    place.mkdir()
+    (place / "plugin.toml").write_text(f'[plugin]\nname = "{name}"\n{limits}')
+    (place / f"{name}.py").write_text(code)
+
+
+class Clients:
+    """Threads that call the steady plugin in a closed loop."""
+
+    def __init__(self, host: pyhost.Host, count: int) -> None:
+        self._add = host.function("steady.add")
+        self._latencies = [Latencies() for _ in range(count)]
+        self._is_over = False
+        self.failures = 0
+        self._threads = [threading.Thread(target=self._run, args=(index,)) for index in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def take(self) -> Latencies:
+        """Those since the last time."""
+        taken = Latencies()
+        for index, own in enumerate(self._latencies):
+            self._latencies[index] = Latencies()
+            taken.include(own)
+        return taken
+
+    def stop(self) -> None:
+        """Wait for the last calls."""
+        self._is_over = True
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, index: int) -> None:
+        number = 0
+        while not self._is_over:
+            number += 1
+            before = time.perf_counter()
+            try:
+                self.failures += self._add(number, 1) != number + 1
+            except CallError:
+                self.failures += 1
+            self._latencies[index].add(time.perf_counter() - before)
+
+
+def run_away(host: pyhost.Host, name: str) -> float:
+    """Seconds past the deadline after which the caller has its answer."""
+    before = time.perf_counter()
+    with suppress(DeadlineExceededError):
+        host.call(f"{name}.run")
+    return time.perf_counter() - before - DEADLINE
+
+
+def measure(folder: Path, rounds: int, seconds: float, count: int) -> dict[str, float]:
+    late: list[float] = []
+    with pyhost.Host(folder, warm=3) as host, ThreadPoolExecutor(len(RUNAWAYS)) as callers:
+        clients = Clients(host, count)
+        time.sleep(seconds / 4)
+        clients.take()
+        time.sleep(seconds)
+        before = clients.take().p99()
+        during = Latencies()
+        for _ in range(rounds):
+            clients.take()
+            late += callers.map(lambda name: run_away(host, name), RUNAWAYS)
+            time.sleep(2 * GRACE)  # until then what does not come back counts as running
+            during.include(clients.take())
+            while not all(host.status(name).state == "running" for name in RUNAWAYS):
+                time.sleep(0.01)
+        clients.stop()
+        (folder / "end").touch()
+        while any(plugin.lost for plugin in host.plugins()):
+            time.sleep(0.1)  # a process with a lost interpreter cannot end in order
+    return {
+        "answers": len(late),
+        "late_ms": max(late) * 1000,
+        "failures": clients.failures,
+        "p99_before_us": before * 1e6,
+        "p99_during_us": during.p99() * 1e6,
+        "p99_ratio": during.p99() / before,
+    }
+
+
+def report(figures: dict[str, float]) -> bool:
+    """Print the figures; whether all targets are met."""
+    rows = [
+        (
+            f"latest of {figures['answers']:.0f} answers to runaways, past their deadline",
+            f"{figures['late_ms']:.1f} ms",
+            f"≤ {LATE_MS:g} ms",
+            figures["late_ms"] <= LATE_MS,
+        ),
+        ("calls of the steady plugin that failed", f"{figures['failures']:.0f}", "none", figures["failures"] == 0),
+        (
+            "p99 of its calls ÷ p99 alone",
+            f"{figures['p99_ratio']:.2f} ({figures['p99_during_us']:.0f} ÷ {figures['p99_before_us']:.0f} µs)",
+            f"≤ {P99_RATIO:g}",
+            figures["p99_ratio"] <= P99_RATIO,
+        ),
+    ]
+    table = Table(title=f"Runaways, Python {sys.version.split()[0]}")
+    for column in ("what", "measured", "target", ""):
+        table.add_column(column)
+    for what, measured, target, met in rows:
+        table.add_row(what, measured, target, "met" if met else "MISSED")
+    Console(width=120 if not sys.stdout.isatty() else None).print(table)
+    return all(met for *_, met in rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="how often all six run away at once (default 3)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="load before that (default 4)")
+    parser.add_argument("--clients", type=int, default=2, help="threads that call the steady plugin (default 2)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        header = HEADER.format(end=str(folder / "end"))
+        limits = f'[limits]\ndeadline = "{DEADLINE:g}s"\ngrace = "{GRACE:g}s"\n[restart]\nintensity = 1000\n'
+        for name, code in RUNAWAYS.items():
+            write_plugin(folder, name, header + code, limits)
+        write_plugin(folder, "steady", STEADY, "")
+        figures = measure(folder, options.rounds, options.seconds, options.clients)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"python": sys.version.split()[0], **figures}, file, indent=2)
+    return 0 if report(figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
