@@ -9,12 +9,16 @@ library alone, and pyhost where that is the side.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, override
 
 if TYPE_CHECKING:
@@ -135,34 +139,43 @@ class Side:
 
 
 class PyhostSide(Side):
-    """Plugins, each in a host of its own, so that each creation and each end is timed alone."""
+    """Copies of one plugin in one host, each with a name of its own."""
 
     def __init__(self, job: Job) -> None:
+        from pyhost import Host
+
         self._job = job
-        self.hosts: list[Host] = []
+        self._copies = tempfile.TemporaryDirectory()
+        self.host: Host = Host()
+        self.names: list[str] = []
 
     @override
     def create(self) -> None:
-        from pyhost import Host
-
-        host = Host(self._job.folder)
-        self.hosts.append(host)
-        host.start()
-        status = host.status(self._job.plugin)
-        if status.state != "running":
-            raise RuntimeError(f"{status.reason}\n{status.traceback_text}")
+        names = (f"{self._job.plugin}_{number}" for number in count(1))
+        status = self.host.load_plugin(self._copy(next(name for name in names if name not in self.names)))
+        self.names.append(status.name)
         if self._job.function:
-            host.call(f"{self._job.plugin}.{self._job.function}")
+            self.host.call(f"{status.name}.{self._job.function}")
 
     @override
     def end(self) -> None:
-        self.hosts.pop(0).close()
+        self.host.unload_plugin(self.names.pop(0))
 
     @override
     def account(self) -> int | None:
-        accounts = [item.memory for host in self.hosts for item in host.status(self._job.plugin).interpreters]
+        accounts = [item.memory for status in self.host.plugins() for item in status.interpreters]
         counted = [account.current for account in accounts if account is not None]
         return sum(counted) if len(counted) == len(accounts) else None
+
+    def _copy(self, name: str) -> Path:
+        (source,) = Path(self._job.folder).iterdir()
+        if source.is_file():
+            return Path(shutil.copy(source, f"{self._copies.name}/{name}.py"))
+        copy = Path(shutil.copytree(source, f"{self._copies.name}/{name}", dirs_exist_ok=True))
+        manifest = copy / "plugin.toml"
+        text = manifest.read_text()
+        manifest.write_text(text.replace(f'name = "{self._job.plugin}"', f'name = "{name}"', 1))
+        return copy
 
 
 class StandardSide(Side):
@@ -275,12 +288,12 @@ def measure_known(job: Job) -> Known:
 
     def allocate(index: int) -> None:
         side.create()
-        host, told = side.hosts[-1], KNOWN_FIRST + index * KNOWN_STEP
-        kinds = host.call(f"{job.plugin}.kinds")
+        plugin, told = side.names[-1], KNOWN_FIRST + index * KNOWN_STEP
+        kinds = side.host.call(f"{plugin}.kinds")
         kind = kinds[index % len(kinds)]
-        before = account_of(host, job.plugin)
-        host.call(f"{job.plugin}.allocate", kind, told)
-        accounts.append(KnownAccount(kind, told, account_of(host, job.plugin) - before))
+        before = account_of(side.host, plugin)
+        side.host.call(f"{plugin}.allocate", kind, told)
+        accounts.append(KnownAccount(kind, told, account_of(side.host, plugin) - before))
 
     allocate(0)
     accounts.clear()
@@ -288,7 +301,7 @@ def measure_known(job: Job) -> Known:
     for index in range(job.count):
         seconds_of(partial(allocate, index))
     account, full = side.account() or 0, side.memory()
-    while side.hosts:
+    while side.names:
         side.end()
     return Known(accounts, account - account_before, full.rss - before.rss)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyhost import Host, manifest
+from pyhost import Host, _core, manifest
 from pyhost.bundle import package_folders
 from pyhost.errors import ManifestError
 from pyhost.loader import boot_configuration
@@ -86,7 +86,8 @@ boot = {boot!r}
 spec = _frozen_importlib_external.spec_from_file_location(
     "pyhost", boot["package"][0] + "/__init__.py", submodule_search_locations=boot["package"])
 _frozen_importlib._load(spec)
-from pyhost import guest
+from pyhost import _core, guest
+_core.keep_code("starting", {starting!r})
 guest.prepare(())
 plugin = guest.Guest(boot)
 for description, function in zip(plugin.description["functions"], plugin.functions):
@@ -145,7 +146,7 @@ def _plugin_workload(path: Path, folder: Path) -> Workload:
     # Without the code that pyhost compiles for its own interpreters: too long for a command line.
     boot = {name: value for name, value in boot_configuration(copy).items() if name in OUTSIDE_KEYS}
     boot |= {"code": None, "package": package_folders()}
-    code = OUTSIDE.format(boot=boot, function=function)
+    code = OUTSIDE.format(boot=boot, function=function, starting=_core.kept_code("starting"))
     return Workload(path.name, folder, copy.name, function, code)
 
 
