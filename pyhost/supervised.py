@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sys
 import threading
 import time
 from collections import deque
@@ -285,10 +284,10 @@ class Supervised:
         self._trouble = (reason, traceback_text)
 
     def report_stop(self, traceback_text: str) -> None:
-        """Say that an on_stop failed."""
-        print(f"pyhost: on_stop of plugin {self.name!r} failed:\n{traceback_text}", file=sys.stderr)
+        """Say that an on_stop failed, or what else failed at the end."""
+        _logger.error("plugin %s: on_stop failed:\n%s", self.name, traceback_text.rstrip())
         with self.lock:
-            self.note(f"on_stop failed: {traceback_text.rstrip().rpartition('\n')[2]}", logging.WARNING)
+            self.note(f"on_stop failed: {traceback_text.rstrip().rpartition('\n')[2]}")
 
     def tidy(self) -> None:
         """Forget what has ended."""

@@ -163,7 +163,7 @@ ENDING = {
 
 
 @pytest.mark.parametrize("name", ENDING)
-def test_what_can_end_ends(maker, capfd, monkeypatch, name):
+def test_what_can_end_ends(maker, capfd, caplog, monkeypatch, name):
     monkeypatch.setattr(loader, "STOP_LIMIT", PATIENCE)
     code, output = ENDING[name]
     host = maker.start(plugin=COMMON + "from time import sleep\n" + code, other=COMMON)
@@ -173,7 +173,7 @@ def test_what_can_end_ends(maker, capfd, monkeypatch, name):
     assert _core.lost_count() == 0
     host.close()  # every record has been read then
     captured = capfd.readouterr()
-    assert captured.err == ""
+    assert (captured.err, caplog.text) == ("", "")
     assert captured.out.replace("plugin: ", "").split() == output.split()
 
 
@@ -186,18 +186,17 @@ def test_a_plugin_that_does_not_load_ends_with_its_threads(maker):
     assert host.call("other.identity", 1) == 1
 
 
-def test_failures_are_told_together(maker, capfd):
+def test_failures_are_told_together(maker, caplog):
     hooks = (
         "@pyhost.on_stop\ndef one(): raise LookupError('first')\n@pyhost.on_stop\ndef two(): raise OSError('second')\n"
     )
     maker.start(plugin=COMMON + hooks).close()
-    errors = capfd.readouterr().err
-    assert "several things failed while the plugin stopped (2 sub-exceptions)" in errors
-    assert "LookupError: first" in errors
-    assert "OSError: second" in errors
+    assert "several things failed while the plugin stopped (2 sub-exceptions)" in caplog.text
+    assert "LookupError: first" in caplog.text
+    assert "OSError: second" in caplog.text
 
 
-def test_what_is_set_aside_ends_when_its_thread_does(maker, barrier, capfd):
+def test_what_is_set_aside_ends_when_its_thread_does(maker, barrier, caplog):
     host = maker.start(
         plugin=COMMON
         + "import threading\n@pyhost.export\ndef start(keys): threading.Thread(target=hold, args=[keys], name='held').start()"
@@ -206,7 +205,7 @@ def test_what_is_set_aside_ends_when_its_thread_does(maker, barrier, capfd):
     barrier.wait_arrived()
     host.stop_plugin("plugin")
     assert _core.lost_count() == 1
-    assert "was interrupted: held" in capfd.readouterr().err
+    assert "was interrupted: held" in caplog.text
     host.reload_plugin("plugin")
     assert host.call("plugin.identity", "a new one serves") == "a new one serves"
     barrier.open()

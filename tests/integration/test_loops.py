@@ -146,16 +146,16 @@ STUBBORN = {
 
 
 @pytest.mark.parametrize("name", STUBBORN)
-def test_what_does_not_end_is_left_behind(host, capfd, name):
+def test_what_does_not_end_is_left_behind(host, caplog, name):
     code, message = STUBBORN[name]
     host.call("plugin.run", code)
     host.close()
     assert _core.lost_count() == 0
-    assert message in capfd.readouterr().err
+    assert message in caplog.text
 
 
 @pytest.mark.parametrize("start", ["asyncio.create_task(spin())", "loop.call_soon(lambda: spin().send(None))"])
-def test_a_task_or_a_callback_that_never_yields_is_interrupted_at_the_end(host, capfd, start):
+def test_a_task_or_a_callback_that_never_yields_is_interrupted_at_the_end(host, start):
     host.call("plugin.run", f"async def spin():\n    while True: pass\nkept.append({start})")
     with pytest.raises(TimeoutError):
         host.call("plugin.two", timeout=0.1)
@@ -171,7 +171,7 @@ def test_a_call_that_swallows_its_cancellation_does_not_keep_the_plugin_from_end
     assert _core.lost_count() == 0
 
 
-def test_a_hook_that_waits_for_ever_ends_at_its_limit(maker, capfd):
+def test_a_hook_that_waits_for_ever_ends_at_its_limit(maker, caplog):
     maker.write(
         "starting",
         "import asyncio, pyhost\n@pyhost.on_start\nasync def start(): await asyncio.Event().wait()",
@@ -182,4 +182,4 @@ def test_a_hook_that_waits_for_ever_ends_at_its_limit(maker, capfd):
     assert host.status("starting").reason == "it was not ready within 0.3 s (limits.start)"
     host.close()
     assert _core.lost_count() == 0
-    assert "DeadlineInterrupt" in capfd.readouterr().err
+    assert "DeadlineInterrupt" in caplog.text
