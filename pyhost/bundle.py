@@ -4,6 +4,7 @@ Compiling costs an interpreter 260 kB for good, the tables of the compiler's own
 ``pyhost/boot.py`` unpacks it. Standard library only: the C tests use this module, too.
 """
 
+import ast
 import marshal
 import sysconfig
 from functools import cache
@@ -68,5 +69,27 @@ def guest_bundle(preload: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _stripped(file: Path) -> bytes:
-    """The file's code without docstrings and asserts: there is a copy of it in every interpreter."""
-    return marshal.dumps(compile(file.read_bytes(), str(file), "exec", dont_inherit=True, optimize=2))
+    """The file's code without docstrings, asserts and annotations: there is a copy of it in every interpreter."""
+    tree = _WithoutAnnotations().visit(ast.parse(file.read_bytes(), str(file)))
+    return marshal.dumps(compile(tree, str(file), "exec", dont_inherit=True, optimize=2))
+
+
+class _WithoutAnnotations(ast.NodeTransformer):
+    """Since 3.14 those of each function are a function of their own."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
