@@ -298,12 +298,12 @@ void *pyh_owner_main(void *argument)
     if (interp->thread_state != NULL) {
         pyh_ending_run(interp);
     }
+    pyh_interp_gone(); /* first: who sees that it is not lost any more may finalize CPython */
     pyh_interp_ended(interp, has_failed ? PYH_INTERP_FAILED : PYH_INTERP_STOPPED);
     pyh_activation *activation = interp->activation;
     set_activation(interp, NULL);
     pyh_activation_retire(activation);
     pyh_memory_trim();
-    pyh_interp_gone();
     pyh_event_set(&interp->ended);
     pyh_news_tell();
     pyh_interp_unref(interp);
