@@ -5,8 +5,9 @@
 
 #include "watchdog.h"
 
-/* How long others come first: on a machine without idle time, long enough for calls not to feel the work much. */
-#define PYH_BACKGROUND_NS (500 * 1000 * 1000)
+/* How long others come first. A thread that gets no time may hold a lock of CPython's or malloc's that they wait for, so
+ * it is not long. */
+#define PYH_BACKGROUND_NS (100 * 1000 * 1000)
 
 typedef struct pyh_background {
     /* fixed from begin to end */
