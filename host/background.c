@@ -94,6 +94,7 @@ void pyh_background_hurry(void)
     }
     pyh_mutex_unlock(&background.mutex);
 }
+
 void pyh_background_send(pid_t thread)
 {
     pthread_once(&background.once, set_up);

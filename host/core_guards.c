@@ -3,15 +3,14 @@
 
 #include <string.h>
 
-/* Before 3.14 CPython counts calls within C and not the bytes that they take; a thread needs so many for what it
- * allows. Untouched pages cost nothing. */
-#define STACK_BYTES (32L << 20)
+#include "sync.h"
 
-static PyObject *guard_exit(PyObject *self, PyObject *arguments)
+static PyObject *guard_exit(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     (void)self;
+    static char *names[] = {"status", NULL};
     PyObject *status;
-    if (!PyArg_ParseTuple(arguments, "O:_exit", &status)) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O:_exit", names, &status)) {
         return NULL;
     }
     return PyErr_Format(PyExc_SystemExit,
@@ -44,21 +43,21 @@ static PyObject *guard_timer(PyObject *self, PyObject *unused)
 }
 
 #if PY_VERSION_HEX < 0x030e0000
-/* `self` is what it stands for. */
+/* CPython counts calls within C and not the bytes that they take. `self` is what this stands for. */
 static PyObject *guard_stack_size(PyObject *self, PyObject *arguments)
 {
     long size = 0;
     if (!PyArg_ParseTuple(arguments, "|l:stack_size", &size)) {
         return NULL;
     }
-    return PyObject_CallFunction(self, "l", size > STACK_BYTES ? size : STACK_BYTES);
+    return PyObject_CallFunction(self, "l", size > pyh_stack_bytes ? size : pyh_stack_bytes);
 }
 
 static PyMethodDef stack_size = {"stack_size", guard_stack_size, METH_VARARGS, NULL};
 #endif
 
 static PyMethodDef process_guards[] = {
-    {"_exit", guard_exit, METH_VARARGS, NULL},
+    {"_exit", (PyCFunction)(void (*)(void))guard_exit, METH_VARARGS | METH_KEYWORDS, NULL},
     {"abort", guard_abort, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -127,8 +126,7 @@ static int guard_threads(void)
     int result = 0;
 #if PY_VERSION_HEX < 0x030e0000
     PyObject *target = PyImport_ImportModule("_thread");
-    PyObject *before =
-        target != NULL ? PyObject_CallMethod(target, "stack_size", "l", STACK_BYTES) : NULL;
+    PyObject *before = target != NULL ? PyObject_CallMethod(target, "stack_size", "l", pyh_stack_bytes) : NULL;
     result = before != NULL ? wrap(target, &stack_size) : -1;
     Py_XDECREF(before);
     Py_XDECREF(target);

@@ -24,9 +24,9 @@ enum { NS_PER_SECOND = 1000000000, NS_PER_MILLISECOND = 1000000, KEPT_STACK_BYTE
 
 /* Before 3.14 CPython allows 10,000 calls within C, whatever they take: those of list.sort take 16 MiB. */
 #if PY_VERSION_HEX < 0x030E0000
-enum { STACK_BYTES = 32 << 20 };
+const long pyh_stack_bytes = 32 << 20;
 #else
-enum { STACK_BYTES = 8 << 20 };
+const long pyh_stack_bytes = 8 << 20;
 #endif
 
 #ifndef NDEBUG
@@ -359,7 +359,7 @@ pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main
 {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setstacksize(&attributes, (size_t)pyh_stack_bytes);
     int error = pthread_create(thread, &attributes, main, argument);
     pthread_attr_destroy(&attributes);
     if (error != 0) {

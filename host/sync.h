@@ -101,9 +101,11 @@ void pyh_notifier_clear(pyh_notifier *notifier);
 /* Blocks until notified: OK, TIMEOUT or INTERRUPTED. Does not clear. */
 pyhost_status pyh_notifier_wait(pyh_notifier *notifier, int64_t deadline_ns);
 
-/* Starts a thread with as much stack as CPython's deepest recursion takes; untouched pages cost nothing. The name,
- * at most 15 bytes, is what debuggers show. The signal mask is inherited: blocking signals here would pass on to every
- * process that a plugin starts. */
+/* As much stack as CPython's deepest recursion takes. Untouched pages cost nothing. */
+extern const long pyh_stack_bytes;
+
+/* Starts a thread with that much stack. The name, at most 15 bytes, is what debuggers show. The signal mask is
+ * inherited: blocking signals here would pass on to every process that a plugin starts. */
 pyhost_status pyh_thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 
 /* Lets pyh_thread_wake interrupt system calls, by a handler for SIGURG. For a process that is pyhost's own. */

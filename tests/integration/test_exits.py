@@ -48,6 +48,7 @@ EXITS = {
     "exit": ("exit(3)", "SystemExit", "3"),
     "SystemExit": ("raise SystemExit", "SystemExit", ""),
     "os._exit": ("import os\nos._exit(3)", "SystemExit", "os._exit(3) would end the host with every other plugin"),
+    "os._exit by name": ("import os\nos._exit(status=3)", "SystemExit", "os._exit(3) would end the host"),
     "os.abort": ("import os\nos.abort()", "SystemExit", "os.abort() would end the host with every other plugin"),
     "KeyboardInterrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt", ""),
     "GeneratorExit": ("raise GeneratorExit('left')", "GeneratorExit", "left"),
