@@ -318,6 +318,8 @@ class Supervised:
         try:
             return self._begin_version(version, attempt)
         finally:
+            with self.lock:
+                self._beginnings = tuple(item for item in self._beginnings if item is not version)
             version.has_begun.set()
 
     def _begin_version(self, version: LoadedPlugin, attempt: int) -> LoadedPlugin:
@@ -329,7 +331,6 @@ class Supervised:
         except OSError as error:
             failure = StartFailure(PluginLoadError(self.name, f"its interpreters could not be started: {error}"))
         with self.lock:
-            self._beginnings = tuple(item for item in self._beginnings if item is not version)
             if attempt != self._attempt:
                 self._let_go(version, 0.0)
                 raise PluginLoadError(self.name, "it was stopped while it was loaded")
