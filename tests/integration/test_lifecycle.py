@@ -306,7 +306,7 @@ class TestStopping:
         host.rescan()
         assert printed(host, "hooks", 4) == ["first", "5", "second", "atexit"]
 
-    def test_what_a_plugin_leaves_behind_is_taken_down_quietly(self, maker, capfd):
+    def test_what_a_plugin_leaves_behind_is_taken_down_quietly(self, maker, capfd, caplog):
         code = """
         import asyncio, decimal, hashlib, json, logging, re, sqlite3, ssl, threading, zoneinfo, ctypes
         import pyhost
@@ -324,7 +324,7 @@ class TestStopping:
         """
         for _ in range(3):
             maker.start(left=code).close()
-        assert capfd.readouterr().err == ""
+        assert (capfd.readouterr().err, caplog.text) == ("", "")
 
 
 class TestOnePlugin:

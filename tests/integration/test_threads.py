@@ -96,11 +96,11 @@ def test_threads_live_on_between_calls_and_are_joined_at_the_end(host):
     assert _core.lost_count() == 0
 
 
-def test_an_executor_ends_with_its_plugin(host, caplog):
+def test_an_executor_ends_with_its_plugin(host, capfd, caplog):
     assert host.call("threaded.in_pool", [1, 2, 3]) == ["1", "2", "3"]
     host.close()
     assert _core.lost_count() == 0
-    assert caplog.text == ""
+    assert (capfd.readouterr().err, caplog.text) == ("", "")
 
 
 def test_a_daemon_thread_is_refused(host):
