@@ -8,20 +8,16 @@ over: every call must be answered, and the growth of the process's memory is fit
 
 import argparse
 import json
-import math
-import operator
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import Self
 
-from rich.console import Console
-from rich.table import Table
+import closed_loop
+from closed_loop import Clients
 
 import pyhost
 
@@ -68,75 +64,6 @@ def first_calls(folder: Path, rounds: int) -> dict[str, float]:
     return {"first_call_ms": statistics.median(reloads) * 1000, "python_ms": statistics.median(starts) * 1000}
 
 
-class Latencies:
-    """Counts latencies in buckets of 5 %: as lists of numbers they would be what grows."""
-
-    _SHORTEST, _STEP = 1e-7, math.log(1.05)
-
-    def __init__(self) -> None:
-        self.counts = [0] * 500
-
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self.counts[max(int(math.log(seconds / self._SHORTEST) / self._STEP), 0)] += 1
-
-    def include(self, others: Self) -> None:
-        """Count them, too."""
-        self.counts = list(map(operator.add, self.counts, others.counts))
-
-    def p99(self) -> float:
-        """In seconds."""
-        left = 0.99 * sum(self.counts)
-        for bucket, count in enumerate(self.counts):
-            left -= count
-            if left <= 0:
-                return self._SHORTEST * math.exp((bucket + 1) * self._STEP)
-        raise ValueError("there are none")
-
-
-class Clients:
-    """Threads that call in a closed loop."""
-
-    def __init__(self, host: pyhost.Host) -> None:
-        self._add = host.function("busy.add")
-        self._latencies = [Latencies() for _ in range(CLIENTS)]
-        self._stopping = False
-        self.failures: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._call, args=(index,)) for index in range(CLIENTS)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._stopping = True
-        for thread in self._threads:
-            thread.join()
-
-    def take(self) -> Latencies:
-        """Those since the last time."""
-        taken = Latencies()
-        for index, own in enumerate(self._latencies):
-            self._latencies[index] = Latencies()
-            taken.include(own)
-        return taken
-
-    def _call(self, index: int) -> None:
-        number = 0
-        while not self._stopping:
-            number += 1
-            before = time.perf_counter()
-            try:
-                answer = self._add(number, 1)
-            except Exception as error:  # noqa: BLE001 - whatever comes is what is counted
-                self.failures.append(error)
-            else:
-                if answer != number + 1:
-                    self.failures.append(AssertionError(f"{answer} is no answer to {number} + 1"))
-            self._latencies[index].add(time.perf_counter() - before)
-
-
 def resident_kb() -> float:
     """The process's resident set."""
     with open("/proc/self/statm") as statm:
@@ -146,7 +73,7 @@ def resident_kb() -> float:
 def under_load(folder: Path, reloads: int, seconds: float) -> dict[str, float]:
     """What eight clients feel of so many reloads in a row, and how the process grows by each."""
     sizes = []
-    with pyhost.Host(folder, warm=2) as host, Clients(host) as clients:
+    with pyhost.Host(folder, warm=2) as host, Clients(host, "busy.add", CLIENTS) as clients:
         time.sleep(seconds / 4)
         clients.take()
         time.sleep(seconds)
@@ -202,13 +129,7 @@ def report(figures: dict[str, float]) -> bool:
         ),
         ("one such reload, two interpreters", f"{figures['reload_ms']:.1f} ms", "", True),
     ]
-    table = Table(title=f"Reloads, Python {sys.version.split()[0]}")
-    for column in ("what", "measured", "target", ""):
-        table.add_column(column)
-    for what, measured, target, met in rows:
-        table.add_row(what, measured, target, "met" if target and met else "MISSED" if target else "")
-    Console(width=140 if not sys.stdout.isatty() else None).print(table)
-    return all(met for *_, met in rows)
+    return closed_loop.report("Reloads", rows)
 
 
 def main() -> int:

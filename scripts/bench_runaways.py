@@ -10,18 +10,16 @@ import argparse
 import json
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from bench_reload import Latencies
-from rich.console import Console
-from rich.table import Table
+import closed_loop
+from closed_loop import Clients, Latencies
 
 import pyhost
-from pyhost.errors import CallError, DeadlineExceededError
+from pyhost.errors import DeadlineExceededError
 
 RUNAWAYS = {
     "busy": "def run():\n    while True:\n        pass\n",
@@ -56,44 +54,6 @@ def write_plugin(folder: Path, name: str, code: str, limits: str) -> None:
     (place / f"{name}.py").write_text(code)
 
 
-class Clients:
-    """Threads that call the steady plugin in a closed loop."""
-
-    def __init__(self, host: pyhost.Host, count: int) -> None:
-        self._add = host.function("steady.add")
-        self._latencies = [Latencies() for _ in range(count)]
-        self._is_over = False
-        self.failures = 0
-        self._threads = [threading.Thread(target=self._run, args=(index,)) for index in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def take(self) -> Latencies:
-        """Those since the last time."""
-        taken = Latencies()
-        for index, own in enumerate(self._latencies):
-            self._latencies[index] = Latencies()
-            taken.include(own)
-        return taken
-
-    def stop(self) -> None:
-        """Wait for the last calls."""
-        self._is_over = True
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, index: int) -> None:
-        number = 0
-        while not self._is_over:
-            number += 1
-            before = time.perf_counter()
-            try:
-                self.failures += self._add(number, 1) != number + 1
-            except CallError:
-                self.failures += 1
-            self._latencies[index].add(time.perf_counter() - before)
-
-
 def run_away(host: pyhost.Host, name: str) -> float:
     """Seconds past the deadline after which the caller has its answer."""
     before = time.perf_counter()
@@ -104,28 +64,27 @@ def run_away(host: pyhost.Host, name: str) -> float:
 
 def measure(folder: Path, rounds: int, seconds: float, count: int) -> dict[str, float]:
     late: list[float] = []
+    during = Latencies()
     with pyhost.Host(folder, warm=3) as host, ThreadPoolExecutor(len(RUNAWAYS)) as callers:
-        clients = Clients(host, count)
-        time.sleep(seconds / 4)
-        clients.take()
-        time.sleep(seconds)
-        before = clients.take().p99()
-        during = Latencies()
-        for _ in range(rounds):
+        with Clients(host, "steady.add", count) as clients:
+            time.sleep(seconds / 4)
             clients.take()
-            late += callers.map(lambda name: run_away(host, name), RUNAWAYS)
-            time.sleep(2 * GRACE)  # until then what does not come back counts as running
-            during.include(clients.take())
-            while not all(host.status(name).state == "running" for name in RUNAWAYS):
-                time.sleep(0.01)
-        clients.stop()
+            time.sleep(seconds)
+            before = clients.take().p99()
+            for _ in range(rounds):
+                clients.take()
+                late += callers.map(lambda name: run_away(host, name), RUNAWAYS)
+                time.sleep(2 * GRACE)  # until then what does not come back counts as running
+                during.include(clients.take())
+                while not all(host.status(name).state == "running" for name in RUNAWAYS):
+                    time.sleep(0.01)
         (folder / "end").touch()
         while any(plugin.lost for plugin in host.plugins()):
             time.sleep(0.1)  # a process with a lost interpreter cannot end in order
     return {
         "answers": len(late),
         "late_ms": max(late) * 1000,
-        "failures": clients.failures,
+        "failures": len(clients.failures),
         "p99_before_us": before * 1e6,
         "p99_during_us": during.p99() * 1e6,
         "p99_ratio": during.p99() / before,
@@ -149,13 +108,7 @@ def report(figures: dict[str, float]) -> bool:
             figures["p99_ratio"] <= P99_RATIO,
         ),
     ]
-    table = Table(title=f"Runaways, Python {sys.version.split()[0]}")
-    for column in ("what", "measured", "target", ""):
-        table.add_column(column)
-    for what, measured, target, met in rows:
-        table.add_row(what, measured, target, "met" if met else "MISSED")
-    Console(width=120 if not sys.stdout.isatty() else None).print(table)
-    return all(met for *_, met in rows)
+    return closed_loop.report("Runaways", rows)
 
 
 def main() -> int:
