@@ -35,7 +35,8 @@ typedef struct pyh_account {
     _Atomic int64_t struck_ns;     /* when it last was refused or raised in */
     _Atomic uint32_t paused;       /* see pyh_account_pause */
     _Atomic bool condemned;
-    _Atomic int64_t visits_ns; /* processor time of other interpreters' threads in this one, minus its own in others */
+    _Atomic int64_t visits_ns; /* processor time of others' threads in this interpreter; changed with its GIL held */
+    _Atomic int64_t away_ns;   /* that of its own threads in other interpreters */
     /* the interpreter's GIL */
     PyObject *limit_class; /* owned; what is raised in the plugin; NULL: nothing */
     /* guarded by region's mutex */

@@ -4,8 +4,6 @@
  * 3.15 on, a system call that a signal interrupts (a sleep, a read) looks for the exception before it goes on. */
 #include "activation.h"
 
-#include <Python.h>
-
 #include <stdlib.h>
 
 #include "interp.h"
@@ -64,24 +62,21 @@ void pyh_activation_retire(pyh_activation *activation)
     pyh_activation_unref(activation);
 }
 
-pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns)
+void pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns, pyh_activation_outer *outer)
 {
-    pyh_activation_outer outer = {
-        .sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed),
-        .deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed),
-        .limit_ns = atomic_load_explicit(&activation->limit_ns, memory_order_relaxed),
-        .thread_deadline_ns = pyh_current_deadline_ns,
-    };
+    outer->sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed);
+    outer->deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed);
+    outer->limit_ns = atomic_load_explicit(&activation->limit_ns, memory_order_relaxed);
+    outer->thread_deadline_ns = pyh_current_deadline_ns;
     pyh_current_deadline_ns = deadline_ns;
     pyh_this_thread.calls++;
     /* An inner call takes the next odd number, so that interrupts for the outer one pause meanwhile. */
-    atomic_store(&activation->sequence, outer.sequence + 1 + (outer.sequence & 1));
+    atomic_store_explicit(&activation->sequence, outer->sequence + 1 + (outer->sequence & 1), memory_order_release);
     atomic_store_explicit(&activation->limit_ns, deadline_ns, memory_order_relaxed);
     atomic_store(&activation->deadline_ns, deadline_ns);
     if (deadline_ns < atomic_load(&activation->armed_ns)) {
         arm(activation, deadline_ns);
     }
-    return outer;
 }
 
 /* Of the call of that sequence. */
@@ -122,21 +117,26 @@ void pyh_activation_go_on(pyh_activation *activation)
     }
 }
 
-void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer)
+void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *outer, int64_t now_ns)
 {
     int64_t deadline_ns = atomic_load_explicit(&activation->deadline_ns, memory_order_relaxed);
     uint64_t sequence = atomic_load_explicit(&activation->sequence, memory_order_relaxed);
-    bool nested = (outer.sequence & 1) != 0;
-    pyh_current_deadline_ns = outer.thread_deadline_ns;
+    bool nested = (outer->sequence & 1) != 0;
+    pyh_current_deadline_ns = outer->thread_deadline_ns;
     pyh_this_thread.calls--;
-    atomic_store_explicit(&activation->limit_ns, outer.limit_ns, memory_order_relaxed);
-    atomic_store(&activation->deadline_ns, outer.deadline_ns);
-    atomic_store(&activation->sequence, sequence + (nested ? 2 : 1));
-    if (PyThreadState_GetUnchecked()->async_exc != NULL || (deadline_ns != PYH_NEVER && pyh_now_ns() >= deadline_ns)) {
+    atomic_store_explicit(&activation->limit_ns, outer->limit_ns, memory_order_relaxed);
+    if (nested) {
+        atomic_store(&activation->deadline_ns, outer->deadline_ns);
+    } else {
+        /* The next call's beginning looks at the timer, and the GIL tells the interrupt. */
+        atomic_store_explicit(&activation->deadline_ns, outer->deadline_ns, memory_order_relaxed);
+    }
+    atomic_store_explicit(&activation->sequence, sequence + (nested ? 2 : 1), memory_order_release);
+    if (activation->thread_state->async_exc != NULL || (deadline_ns != PYH_NEVER && now_ns >= deadline_ns)) {
         drop_pending_interrupt(activation);
     }
-    if (nested && outer.deadline_ns < atomic_load(&activation->armed_ns)) {
-        arm(activation, outer.deadline_ns);
+    if (nested && outer->deadline_ns < atomic_load(&activation->armed_ns)) {
+        arm(activation, outer->deadline_ns);
     }
 }
 

@@ -3,10 +3,12 @@
  * Each call begins and ends here. When its deadline passes while it runs, a disposable thread attaches to the
  * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended. One that
  * runs on for longer than the interpreter's grace time makes the interpreter overdue.
- * Beginning a call costs two atomic stores: the timer is armed only if none is armed for an earlier time, and looks
+ * Beginning a call costs one atomic exchange: the timer is armed only if none is armed for an earlier time, and looks
  * again when it fires. Reference counted, as the disposable thread may outlive the interpreter's thread. */
 #ifndef PYH_ACTIVATION_H
 #define PYH_ACTIVATION_H
+
+#include <Python.h>
 
 #include "watchdog.h"
 
@@ -19,7 +21,10 @@ typedef struct pyh_activation {
     struct pyh_interp *interp; /* owned */
     unsigned long thread;      /* CPython's identity of the thread that runs calls */
     pthread_t system_thread;   /* the system's */
-    /* atomic, sequentially consistent: the two sides must agree who arms the timer */
+    /* that thread only */
+    PyThreadState *thread_state; /* what it runs calls with; set before the first */
+    /* atomic; the deadline of what begins or goes on and armed_ns are sequentially consistent: the two sides must agree
+     * who arms the timer */
     _Atomic uint64_t sequence;   /* odd while a call runs; changed only by that thread with the GIL held */
     _Atomic int64_t deadline_ns; /* when the running call is interrupted, or PYH_NEVER */
     _Atomic int64_t limit_ns;    /* its deadline, whoever lets it be interrupted before; or PYH_NEVER */
@@ -50,8 +55,8 @@ typedef struct pyh_activation_outer {
  * any call. */
 extern _Thread_local int64_t pyh_current_deadline_ns;
 
-/* Begins a call that should end by the deadline. This thread, GIL held. */
-pyh_activation_outer pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns);
+/* Begins a call that should end by the deadline; keep *outer for its end. This thread, GIL held. */
+void pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns, pyh_activation_outer *outer);
 
 /* Lets the running call's deadline pass at that time, if it is still the same call. Any thread, GIL held or not. */
 void pyh_activation_expire(pyh_activation *activation, int64_t at_ns);
@@ -63,7 +68,7 @@ void pyh_activation_expire_call(pyh_activation *activation, const struct pyh_cal
  * it did before. This thread, GIL held, within one call and no inner one. */
 void pyh_activation_go_on(pyh_activation *activation);
 
-/* Ends it; no interrupt reaches this thread afterwards. This thread, GIL held. */
-void pyh_activation_end(pyh_activation *activation, pyh_activation_outer outer);
+/* Ends it, now; no interrupt reaches this thread afterwards. This thread, GIL held. */
+void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *outer, int64_t now_ns);
 
 #endif

@@ -1,7 +1,7 @@
 /* api_builder: values without Python, in the codec's form (codec_format.h).
  *
- * What a builder holds begins with room for the two counts of a call's arguments; a value of its own leaves that out.
- * Counts are not known before their values, so they are written as varints of a fixed five bytes. */
+ * What a builder holds begins with room for the two counts of a call's arguments, a byte each; a value of its own leaves
+ * that out. Counts are not known before their values, so those of containers are varints of a fixed five bytes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "codec.h"
 #include "codec_format.h"
 
-enum { COUNT_SIZE = 5, HEADER_SIZE = 2 * COUNT_SIZE, DAYS_MOST = 999999999, SECONDS_A_DAY = 86400 };
+enum { COUNT_SIZE = 5, HEADER_SIZE = 2, SHORT_COUNT = 0x80, DAYS_MOST = 999999999, SECONDS_A_DAY = 86400 };
 
 /* An open container. */
 typedef struct {
@@ -602,6 +602,30 @@ pyhost_status pyhost_builder_finish(pyhost_builder *builder, pyhost_value **valu
     return status;
 }
 
+/* More arguments than a byte of the header counts. */
+static void write_long_counts(pyhost_builder *builder)
+{
+    enum { MORE = 2 * COUNT_SIZE - HEADER_SIZE };
+    if (pyh_writer_reserve(&builder->writer, MORE) == NULL) {
+        fail(builder, builder->writer.status);
+        return;
+    }
+    pyh_message *message = builder->writer.message;
+    memmove(message->payload + 2 * COUNT_SIZE, message->payload + HEADER_SIZE, message->size - 2 * COUNT_SIZE);
+    write_count(message->payload, builder->positional);
+    write_count(message->payload + COUNT_SIZE, builder->keywords);
+}
+
+static void write_counts(pyhost_builder *builder)
+{
+    if (builder->positional < SHORT_COUNT && builder->keywords < SHORT_COUNT) {
+        builder->writer.message->payload[0] = (unsigned char)builder->positional;
+        builder->writer.message->payload[1] = (unsigned char)builder->keywords;
+    } else {
+        write_long_counts(builder);
+    }
+}
+
 pyhost_status pyh_builder_take_arguments(pyhost_builder *builder, pyh_message **request)
 {
     pyhost_builder none = {0};
@@ -610,9 +634,7 @@ pyhost_status pyh_builder_take_arguments(pyhost_builder *builder, pyh_message **
     }
     write_header(builder);
     if (check_whole(builder) == PYHOST_OK) {
-        unsigned char *header = builder->writer.message->payload;
-        write_count(header, builder->positional);
-        write_count(header + COUNT_SIZE, builder->keywords);
+        write_counts(builder);
     }
     return take(builder, request);
 }

@@ -69,8 +69,8 @@ pyhost_status pyhost_call_result(pyhost_call *call, pyhost_value **result, pyhos
     while (pyh_call_wait(self) != PYHOST_OK) {
         /* A signal handler has run; the program's business. */
     }
-    pyhost_status status =
-        pyh_function_conclude(self->status, self->reply, name_of(self, &owned), result, error);
+    pyh_message *reply = self->reply != NULL ? pyh_message_ref(self->reply) : NULL;
+    pyhost_status status = pyh_function_conclude(self->status, reply, name_of(self, &owned), result, error);
     free(owned);
     return status;
 }

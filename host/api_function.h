@@ -24,7 +24,7 @@ typedef struct pyh_submission {
 pyhost_status pyh_function_submit(pyhost_function *function, pyhost_builder *arguments, int64_t timeout_ns,
                                   const pyh_submission *how, pyh_call **accepted, pyhost_error **error);
 
-/* Gives a call's status and reply (borrowed) to the caller: the result, or an error about the function. */
+/* Gives a call's status and reply (taken over) to the caller: the result, or an error about the function. */
 pyhost_status pyh_function_conclude(pyhost_status status, pyh_message *reply, const char *name, pyhost_value **result,
                                     pyhost_error **error);
 

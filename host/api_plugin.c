@@ -165,7 +165,7 @@ static void add_interpreter(pyhost_plugin_account *account, pyh_interp *interp)
 {
     pyh_account_figures figures = pyh_account_read(interp->account);
     uint32_t load = pyh_interp_load(interp);
-    uint32_t running = atomic_load_explicit(&interp->running, memory_order_relaxed);
+    uint32_t running = pyh_interp_running(interp);
     account->interpreters++;
     account->running += running;
     account->queued += load > running ? load - running : 0;
@@ -177,10 +177,12 @@ static void add_interpreter(pyhost_plugin_account *account, pyh_interp *interp)
 
 static void add_function(pyhost_plugin_account *account, pyh_stats *stats)
 {
-    account->calls += atomic_load_explicit(&stats->calls, memory_order_relaxed);
-    account->errors += atomic_load_explicit(&stats->errors, memory_order_relaxed);
-    account->timeouts += atomic_load_explicit(&stats->timeouts, memory_order_relaxed);
-    account->rejected += atomic_load_explicit(&stats->rejected, memory_order_relaxed);
+    pyh_figures figures;
+    pyh_stats_read(stats, &figures);
+    account->calls += figures.calls;
+    account->errors += figures.errors;
+    account->timeouts += figures.timeouts;
+    account->rejected += figures.rejected;
 }
 
 pyhost_status pyhost_plugin_account_read(pyhost_runtime *runtime, const char *plugin, pyhost_plugin_account *account)

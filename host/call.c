@@ -43,6 +43,12 @@ pyh_call *pyh_call_new(pyh_route *route, pyh_function *function, pyh_message *re
     return call;
 }
 
+void pyh_call_tie(pyh_call *call)
+{
+    call->origin = pyh_current_interp;
+    call->parent = pyh_current_call != NULL ? pyh_call_ref(pyh_current_call) : NULL;
+}
+
 pyh_call *pyh_call_ref(pyh_call *call)
 {
     atomic_fetch_add_explicit(&call->references, 1, memory_order_relaxed);

@@ -53,6 +53,8 @@ typedef struct pyh_call {
 /* A call to a function of the route (borrowed: it takes its own reference), with one reference for the caller. Takes
  * over the request. No deadline, no run limit, no completions yet. NULL: no memory, and the request is dropped. */
 pyh_call *pyh_call_new(pyh_route *route, pyh_function *function, pyh_message *request);
+/* This thread will wait for the call, which so becomes part of the one that it runs. Before it is submitted. */
+void pyh_call_tie(pyh_call *call);
 pyh_call *pyh_call_ref(pyh_call *call);
 /* Returns NULL. */
 pyh_call *pyh_call_unref(pyh_call *call);

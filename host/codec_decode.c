@@ -463,7 +463,9 @@ pyhost_status pyh_codec_decode_arguments(pyh_codec *codec, pyh_message *message,
     decoder self = {.codec = codec, .reader = &reader};
     Py_ssize_t count = read_count(&self);
     Py_ssize_t keyword_count = count >= 0 ? read_count(&self) : -1;
-    *arguments = (pyh_arguments){0};
+    arguments->values = NULL;
+    arguments->total = 0;
+    arguments->keyword_names = NULL;
     if (keyword_count < 0 || allocate_arguments(arguments, (size_t)(count + keyword_count)) < 0) {
         return PYHOST_MALFORMED;
     }

@@ -10,8 +10,8 @@
 #include "call.h"
 #include "codec.h"
 #include "completions.h"
+#include "handle.h"
 #include "interp.h"
-#include "route.h"
 
 typedef enum pyh_core_type_index {
     PYH_CORE_ROUTER,
@@ -80,10 +80,10 @@ pyh_router *pyh_core_unwrap_router(PyObject *router);
 pyh_interp *pyh_core_unwrap_interpreter(PyObject *interpreter);
 pyh_completions *pyh_core_unwrap_completions(PyObject *completions);
 
-/* For core_map.c: the full name of a Function (borrowed), and its route as of now: OK with a new reference to it, or
- * a status and nothing raised. */
+/* For core_map.c: the full name of a Function (borrowed), and its way as of now: OK, and it is to be left, or a status
+ * and nothing raised. */
 PyObject *pyh_core_function_name(PyObject *function);
-pyhost_status pyh_core_function_resolve(PyObject *function, pyh_route **route, pyh_function **found);
+pyhost_status pyh_core_function_find(PyObject *function, pyh_way *way);
 
 /* Functions of the module for the plugin's side, see core_serve.c. */
 PyObject *pyh_core_serve_ready(PyObject *module, PyObject *const *arguments, Py_ssize_t count);

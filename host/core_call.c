@@ -50,10 +50,10 @@ static PyObject *call_get_answered(PyObject *object, void *unused)
 }
 
 /* Until when code of the plugin may run for the call now: it may clean up after the deadline. */
-static int64_t limit_of(const pyh_call *call)
+static int64_t limit_of(const pyh_call *call, int64_t now_ns)
 {
-    bool is_late = call->deadline_ns != PYH_NEVER && call->deadline_ns <= pyh_now_ns();
-    return is_late ? pyh_deadline_after(CLEAN_UP_NS) : call->deadline_ns;
+    bool is_late = call->deadline_ns != PYH_NEVER && call->deadline_ns <= now_ns;
+    return is_late ? now_ns + CLEAN_UP_NS : call->deadline_ns;
 }
 
 /* Answers a call that this plugin interpreter runs with the result, or with the exception that is set: their encoding
@@ -63,16 +63,17 @@ static void conclude(pyh_core *core, Call *self, PyObject *result)
     pyh_call *call = self->call;
     pyh_message *reply = NULL;
     pyh_interp_run_call(call);
-    pyh_activation_outer outer = pyh_activation_begin(core->interp->activation, limit_of(call));
+    pyh_activation_outer outer;
+    pyh_activation_begin(core->interp->activation, limit_of(call, pyh_now_ns()), &outer);
     pyh_interp_expose_call(core->interp, call);
     pyhost_status status = pyh_invoke_conclude(core->interp, result, call->submitted_ns, call->deadline_ns, &reply);
     pyh_interp_expose_call(core->interp, NULL);
-    pyh_activation_end(core->interp->activation, outer);
+    pyh_activation_end(core->interp->activation, &outer, pyh_now_ns());
     pyh_interp_run_call(NULL);
     self->call = NULL;
     pyh_lines_end(core->interp->log_source);
-    atomic_fetch_sub_explicit(&core->interp->running, 1, memory_order_relaxed);
-    pyh_interp_finished(core->interp);
+    pyh_interp_count_served(core->interp);
+    pyh_interp_end_call(core->interp);
     pyh_call_answer(call, status, reply);
     pyh_call_unref(call);
 }
@@ -122,13 +123,15 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
         return NULL;
     }
     pyh_call *call = ((Call *)object)->call;
-    int64_t deadline_ns = limit_of(call);
+    int64_t now_ns = pyh_now_ns();
     pyh_interp_run_call(call);
-    pyh_stretch stretch = pyh_stretch_begin(core->interp, core->interp->activation, call->function->stats, deadline_ns);
+    pyh_stretch stretch;
+    pyh_stretch_begin(&stretch, core->interp, core->interp->activation, call->function->stats, now_ns,
+                      limit_of(call, now_ns));
     pyh_interp_expose_call(core->interp, call);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
     pyh_interp_expose_call(core->interp, NULL);
-    pyh_stretch_end(&stretch);
+    pyh_stretch_end(&stretch, pyh_now_ns());
     pyh_interp_run_call(NULL);
     return result;
 }

@@ -1,68 +1,45 @@
-/* core_function: _core.Function, a handle for "plugin.function" that is called, submitted and mapped.
- *
- * It keeps the route that it found and looks again only when the router's version has changed, so a call takes no
- * lock to find its way. A call that meets an ended interpreter looks again as well: that is how calls live through a
- * reload. */
+/* core_function: _core.Function, a handle for "plugin.function" that is called, submitted and mapped. */
 #include <stddef.h>
 #include <string.h>
 
 #include "core.h"
-#include "direct.h"
-
-/* Waking a thread on an idle processor takes tens of microseconds, so a caller first spins for the answer, as long as
- * that pays for this function: answers that come in time give patience, others take it away; with none left, one call
- * in PROBE_EVERY tries again. */
-enum { SPIN_NS = 25 * 1000, MOST_PATIENCE = 4, PROBE_EVERY = 256 };
-
-/* How often a call looks for a newer route before it calls the plugin unavailable. */
-enum { MOST_ATTEMPTS = 8 };
+#include "handle.h"
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    pyh_router *router; /* owned */
-    PyObject *name;     /* "plugin.function" */
-    char *plugin;       /* owned; name's two parts, cut apart */
-    const char *function;
-    /* what was found at `version` */
-    uint64_t version;
-    pyh_route *route; /* owned */
-    pyh_function *found;
-    unsigned patience; /* how often spinning for an answer may still fail, see wait_for */
-    unsigned unspun;   /* calls that did not spin since the last one that did */
+    PyObject *name; /* "plugin.function" */
+    pyh_handle handle;
 } Function;
 
 static PyObject *function_vectorcall(PyObject *object, PyObject *const *arguments, size_t count, PyObject *names);
 
+static PyObject *raise_no_name(PyObject *name)
+{
+    return PyErr_Format(PyExc_ValueError, "%R is not a function's full name; allowed: \"plugin.function\"", name);
+}
+
 PyObject *pyh_core_function(pyh_core *core, pyh_router *router, PyObject *name)
 {
     Py_ssize_t size = 0;
-    const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : NULL;
-    const char *dot = text != NULL ? strchr(text, '.') : NULL;
-    if (dot == NULL || dot == text || dot[1] == '\0' || strlen(text) != (size_t)size) {
-        if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_ValueError, "%R is not a function's full name; allowed: \"plugin.function\"", name);
-        }
-        return NULL;
+    if (!PyUnicode_Check(name)) {
+        return raise_no_name(name);
     }
-    PyTypeObject *type = pyh_core_type(core, PYH_CORE_FUNCTION);
+    const char *text = PyUnicode_AsUTF8AndSize(name, &size);
+    PyTypeObject *type = text != NULL ? pyh_core_type(core, PYH_CORE_FUNCTION) : NULL;
     Function *self = type != NULL ? PyObject_GC_New(Function, type) : NULL;
     if (self == NULL) {
         return NULL;
     }
     memset((char *)self + offsetof(Function, vectorcall), 0, sizeof *self - offsetof(Function, vectorcall));
     self->vectorcall = function_vectorcall;
-    self->router = pyh_router_ref(router);
     self->name = Py_NewRef(name);
-    self->patience = MOST_PATIENCE;
-    self->plugin = strdup(text);
-    if (self->plugin == NULL) {
-        Py_DECREF(self);
-        return PyErr_NoMemory();
-    }
-    self->plugin[dot - text] = '\0';
-    self->function = self->plugin + (dot - text) + 1;
     PyObject_GC_Track(self);
+    pyhost_status status = strlen(text) == (size_t)size ? pyh_handle_init(&self->handle, router, text) : PYHOST_MISUSED;
+    if (status != PYHOST_OK) {
+        Py_DECREF(self);
+        return status == PYHOST_MISUSED ? raise_no_name(name) : PyErr_NoMemory();
+    }
     return (PyObject *)self;
 }
 
@@ -78,9 +55,7 @@ static void function_dealloc(PyObject *object)
     Function *self = (Function *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    pyh_route_unref(self->route);
-    pyh_router_unref(self->router);
-    free(self->plugin);
+    pyh_handle_deinit(&self->handle);
     Py_XDECREF(self->name);
     PyObject_GC_Del(object);
     Py_DECREF(type);
@@ -91,29 +66,10 @@ PyObject *pyh_core_function_name(PyObject *function)
     return ((Function *)function)->name;
 }
 
-pyhost_status pyh_core_function_resolve(PyObject *function, pyh_route **route, pyh_function **found)
+pyhost_status pyh_core_function_find(PyObject *function, pyh_way *way)
 {
-    Function *self = (Function *)function;
-    if (atomic_load(&self->router->draining) && pyh_core_of(Py_TYPE(function))->interp == NULL) {
-        return PYHOST_UNAVAILABLE;
-    }
-    if (self->route == NULL || self->version != atomic_load(&self->router->version)) {
-        self->route = pyh_route_unref(self->route);
-        self->route = pyh_router_find(self->router, self->plugin, &self->version);
-        self->found = self->route != NULL ? pyh_route_find(self->route, self->function) : NULL;
-    }
-    if (self->route == NULL) {
-        return PYHOST_NO_PLUGIN;
-    }
-    if (self->route->interp_count == 0) {
-        return PYHOST_UNAVAILABLE;
-    }
-    if (self->found == NULL) {
-        return PYHOST_NO_FUNCTION;
-    }
-    *route = pyh_route_ref(self->route);
-    *found = self->found;
-    return PYHOST_OK;
+    bool for_plugin = pyh_core_of(Py_TYPE(function))->interp != NULL;
+    return pyh_handle_find(&((Function *)function)->handle, for_plugin, way);
 }
 
 /* Encodes arguments, or raises ArgumentEncodingError. */
@@ -140,28 +96,14 @@ static pyh_message *encode_request(pyh_core *core, Function *self, PyObject *con
     return NULL;
 }
 
-/* The time until when a call of this thread may take: its own limit, and that of the call that it is part of. */
-static int64_t deadline_for(int64_t timeout_ns, const pyh_function *found)
-{
-    int64_t deadline_ns = pyh_deadline_after(timeout_ns > 0 ? timeout_ns : found->deadline_ns);
-    return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
-}
-
 /* Whether the answer came while we spun, with the GIL released. */
 static bool spin_for(Function *self, pyh_call *call)
 {
-    bool answered;
-    if (self->patience == 0 && ++self->unspun < PROBE_EVERY) {
-        return false;
-    }
-    self->unspun = 0;
-    Py_BEGIN_ALLOW_THREADS
-    answered = pyh_event_spin(&call->answered, SPIN_NS);
-    Py_END_ALLOW_THREADS
-    if (!answered) {
-        self->patience -= self->patience > 0;
-    } else if (self->patience < MOST_PATIENCE) {
-        self->patience++;
+    bool answered = false;
+    if (pyh_handle_should_spin(&self->handle)) {
+        Py_BEGIN_ALLOW_THREADS
+        answered = pyh_handle_spin(&self->handle, call);
+        Py_END_ALLOW_THREADS
     }
     return answered;
 }
@@ -188,17 +130,15 @@ static int wait_for(Function *self, pyh_call *call)
 
 /* One attempt at a queued call. CLOSED: the route is old. *value is the result, or NULL with an exception set when the
  * status is OK. */
-static pyhost_status call_queued(pyh_core *core, Function *self, pyh_route *route, pyh_function *found,
-                                 pyh_message *request, int64_t timeout_ns, PyObject **value)
+static pyhost_status call_queued(pyh_core *core, Function *self, const pyh_way *way, pyh_message *request,
+                                 int64_t timeout_ns, PyObject **value)
 {
-    pyh_call *call = pyh_call_new(route, found, pyh_message_ref(request));
+    pyh_call *call = pyh_way_new_call(way, request, timeout_ns);
     if (call == NULL) {
         return PYHOST_NO_MEMORY;
     }
-    call->deadline_ns = deadline_for(timeout_ns, found);
-    call->origin = pyh_current_interp;
-    call->parent = pyh_current_call != NULL ? pyh_call_ref(pyh_current_call) : NULL;
-    pyhost_status status = pyh_route_submit(route, call);
+    pyh_call_tie(call);
+    pyhost_status status = pyh_route_submit(way->route, call);
     if (status == PYHOST_OK) {
         *value = wait_for(self, call) == 0 ? pyh_core_answer(core, call->status, call->reply, self->name) : NULL;
     }
@@ -206,22 +146,17 @@ static pyhost_status call_queued(pyh_core *core, Function *self, pyh_route *rout
     return status;
 }
 
-static pyhost_status call_direct(pyh_core *core, Function *self, pyh_route *route, pyh_function *found,
-                                 pyh_message *request, int64_t timeout_ns, PyObject **value)
+static pyhost_status call_direct(pyh_core *core, Function *self, const pyh_way *way, pyh_message *request,
+                                 int64_t timeout_ns, PyObject **value)
 {
-    pyh_interp *interp = pyh_route_pick(route);
-    int64_t started_ns = pyh_now_ns();
-    int64_t deadline_ns = deadline_for(timeout_ns, found);
+    pyhost_status outcome;
     pyh_message *reply = NULL;
-    pyhost_status status =
-        pyh_direct_call(interp, found, (size_t)(found - route->functions), request, deadline_ns, &reply);
-    if (status == PYHOST_CLOSED || status == PYHOST_NO_MEMORY) {
-        return status;
+    pyhost_status status = pyh_way_run(way, PyThreadState_Get(), request, timeout_ns, &outcome, &reply);
+    if (status == PYHOST_OK) {
+        *value = pyh_core_answer(core, outcome, reply, self->name);
+        pyh_message_unref(reply);
     }
-    pyh_stats_record(found->stats, status, pyh_now_ns() - started_ns);
-    *value = pyh_core_answer(core, status, reply, self->name);
-    pyh_message_unref(reply);
-    return PYHOST_OK;
+    return status;
 }
 
 /* Calls and waits. timeout_ns 0: the function's own. */
@@ -234,16 +169,15 @@ static PyObject *invoke(Function *self, PyObject *const *arguments, size_t count
     if (request == NULL) {
         return NULL;
     }
-    for (int attempt = 0; attempt < MOST_ATTEMPTS && status == PYHOST_CLOSED; attempt++) {
-        pyh_route *route;
-        pyh_function *found;
-        status = pyh_core_function_resolve((PyObject *)self, &route, &found);
+    for (int attempt = 0; attempt < PYH_HANDLE_ATTEMPTS && status == PYHOST_CLOSED; attempt++) {
+        pyh_way way;
+        status = pyh_core_function_find((PyObject *)self, &way);
         if (status == PYHOST_OK) {
             /* One that cannot be called directly just now, as it is starting, may take the call into its inbox. */
-            bool directly = found->direct && attempt % 2 == 0;
-            status = directly ? call_direct(core, self, route, found, request, timeout_ns, &value)
-                              : call_queued(core, self, route, found, request, timeout_ns, &value);
-            pyh_route_unref(route);
+            bool directly = way.function->direct && attempt % 2 == 0;
+            status = directly ? call_direct(core, self, &way, request, timeout_ns, &value)
+                              : call_queued(core, self, &way, request, timeout_ns, &value);
+            pyh_way_leave(&way);
         }
     }
     pyh_message_unref(request);
@@ -327,23 +261,21 @@ static PyObject *submit(pyh_core *core, Function *self, pyh_message *request, in
 {
     pyhost_status status = PYHOST_CLOSED;
     pyh_call *call = NULL;
-    for (int attempt = 0; attempt < MOST_ATTEMPTS && status == PYHOST_CLOSED; attempt++) {
-        pyh_route *route;
-        pyh_function *found;
-        status = pyh_core_function_resolve((PyObject *)self, &route, &found);
+    for (int attempt = 0; attempt < PYH_HANDLE_ATTEMPTS && status == PYHOST_CLOSED; attempt++) {
+        pyh_way way;
+        status = pyh_core_function_find((PyObject *)self, &way);
         if (status != PYHOST_OK) {
             break;
         }
-        call = pyh_call_new(route, found, pyh_message_ref(request));
+        call = pyh_way_new_call(&way, request, timeout_ns);
         if (call == NULL) {
             status = PYHOST_NO_MEMORY;
         } else {
-            call->deadline_ns = deadline_for(timeout_ns, found);
             call->completions = pyh_completions_ref(completions);
             call->token = token;
-            status = pyh_route_submit(route, call);
+            status = pyh_route_submit(way.route, call);
         }
-        pyh_route_unref(route);
+        pyh_way_leave(&way);
         if (status != PYHOST_OK) {
             call = pyh_call_unref(call);
         }

@@ -247,7 +247,7 @@ static PyObject *interpreter_get_load(PyObject *self, void *unused)
 static PyObject *interpreter_get_running(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromUnsignedLong(atomic_load(&interp_of(self)->running));
+    return PyLong_FromUnsignedLong(pyh_interp_running(interp_of(self)));
 }
 
 static PyObject *interpreter_get_served(PyObject *self, void *unused)

@@ -96,19 +96,9 @@ static size_t window_limit(const pyh_route *route)
     return limit < WINDOW_LIMIT ? limit : WINDOW_LIMIT;
 }
 
-/* Takes the current route, keeping the batches when it is the one that we have. Raises. */
-static int take_route(Map *self, pyh_core *core, pyh_function **found)
+/* Goes over to the route, for which there are batches. -1: no memory. */
+static int change_route(Map *self, pyh_route *route)
 {
-    pyh_route *route;
-    pyhost_status status = pyh_core_function_resolve(self->function, &route, found);
-    if (status != PYHOST_OK) {
-        pyh_core_raise(core, status, pyh_core_function_name(self->function), NULL);
-        return -1;
-    }
-    if (route == self->route) {
-        pyh_route_unref(route);
-        return 0;
-    }
     if (self->route != NULL) {
         send_all(self);
         for (size_t i = 0; i < self->route->interp_count; i++) {
@@ -119,7 +109,6 @@ static int take_route(Map *self, pyh_core *core, pyh_function **found)
     }
     batch *batches = calloc(route->interp_count, sizeof *batches);
     if (batches == NULL) {
-        pyh_route_unref(route);
         PyErr_NoMemory();
         return -1;
     }
@@ -127,11 +116,26 @@ static int take_route(Map *self, pyh_core *core, pyh_function **found)
     pyh_route_unref(self->route);
     self->batches = batches;
     self->batched = 0;
-    self->route = route;
+    self->route = pyh_route_ref(route);
     self->window_limit = window_limit(route);
     size_t window = self->window > 0 ? self->window : FIRST_WINDOW_EACH * route->interp_count;
     self->window = window < self->window_limit ? window : self->window_limit;
     return 0;
+}
+
+/* Takes the current route, keeping the batches when it is the one that we have. Raises. */
+static int take_route(Map *self, pyh_core *core, pyh_function **found)
+{
+    pyh_way way;
+    pyhost_status status = pyh_core_function_find(self->function, &way);
+    if (status != PYHOST_OK) {
+        pyh_core_raise(core, status, pyh_core_function_name(self->function), NULL);
+        return -1;
+    }
+    *found = way.function;
+    int changed = way.route != self->route ? change_route(self, way.route) : 0;
+    pyh_way_leave(&way);
+    return changed;
 }
 
 /* The interpreter with the least queued, running and gathered. */

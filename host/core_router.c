@@ -145,19 +145,15 @@ static PyObject *router_function(PyObject *self, PyObject *name)
     return pyh_core_function(pyh_core_of(Py_TYPE(self)), pyh_core_unwrap_router(self), name);
 }
 
-static uint64_t value_of(_Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 static PyObject *function_statistics(pyh_function *function)
 {
-    pyh_stats *stats = function->stats;
+    pyh_figures figures;
+    pyh_stats_read(function->stats, &figures);
     PyObject *buckets = PyTuple_New(PYH_STATS_BUCKETS);
     for (unsigned i = 0; buckets != NULL && i < PYH_STATS_BUCKETS; i++) {
         int64_t bound_ns = pyh_stats_bound_ns(i);
         double bound = bound_ns == INT64_MAX ? Py_HUGE_VAL : (double)bound_ns / 1e9;
-        PyObject *pair = Py_BuildValue("(dK)", bound, (unsigned long long)value_of(&stats->buckets[i]));
+        PyObject *pair = Py_BuildValue("(dK)", bound, (unsigned long long)figures.buckets[i]);
         if (pair == NULL) {
             Py_CLEAR(buckets);
         } else {
@@ -167,10 +163,10 @@ static PyObject *function_statistics(pyh_function *function)
     if (buckets == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(sKKKKdddN)", function->name, (unsigned long long)value_of(&stats->calls),
-                         (unsigned long long)value_of(&stats->errors), (unsigned long long)value_of(&stats->timeouts),
-                         (unsigned long long)value_of(&stats->rejected), (double)value_of(&stats->total_ns) / 1e9,
-                         (double)value_of(&stats->maximum_ns) / 1e9, (double)value_of(&stats->processor_ns) / 1e9,
+    return Py_BuildValue("(sKKKKdddN)", function->name, (unsigned long long)figures.calls,
+                         (unsigned long long)figures.errors, (unsigned long long)figures.timeouts,
+                         (unsigned long long)figures.rejected, (double)figures.total_ns / 1e9,
+                         (double)figures.maximum_ns / 1e9, (double)figures.processor_ns / 1e9,
                          buckets);
 }
 

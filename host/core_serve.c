@@ -40,8 +40,9 @@ static PyObject *make_coroutine(pyh_core *core, pyh_call *call, PyObject *functi
     pyh_arguments arguments;
     PyObject *coroutine = NULL;
     pyh_interp_run_call(call);
-    pyh_stretch stretch =
-        pyh_stretch_begin(core->interp, core->interp->activation, call->function->stats, call->deadline_ns);
+    pyh_stretch stretch;
+    pyh_stretch_begin(&stretch, core->interp, core->interp->activation, call->function->stats, pyh_now_ns(),
+                      call->deadline_ns);
     pyh_interp_expose_call(core->interp, call);
     if (pyh_codec_decode_arguments(&core->codec, call->request, &arguments) == PYHOST_OK) {
         coroutine = PyObject_Vectorcall(function, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
@@ -49,7 +50,7 @@ static PyObject *make_coroutine(pyh_core *core, pyh_call *call, PyObject *functi
         pyh_arguments_clear(&arguments);
     }
     pyh_interp_expose_call(core->interp, NULL);
-    pyh_stretch_end(&stretch);
+    pyh_stretch_end(&stretch, pyh_now_ns());
     pyh_interp_run_call(NULL);
     return coroutine;
 }

@@ -74,19 +74,19 @@ int64_t pyh_cpu_read(pyh_account *account)
     }
     pyh_mutex_unlock(&mutex);
     time_ns += atomic_load_explicit(&account->visits_ns, memory_order_relaxed);
+    time_ns -= atomic_load_explicit(&account->away_ns, memory_order_relaxed);
     return time_ns > 0 ? time_ns : 0;
 }
 
-pyh_cpu_span pyh_cpu_begin(pyh_account *account, bool may_be_long)
+void pyh_cpu_begin(pyh_cpu_span *span, pyh_account *account, int64_t now_ns, bool may_be_long)
 {
     pyh_account_thread *thread = &pyh_this_thread;
     bool is_outermost = thread->spans++ == 0;
-    pyh_cpu_span span = {.account = account, .clock_ns = -1, .told_ns = thread->told_ns};
-    if (may_be_long && !(is_outermost && thread->home == account)) {
-        span.clock_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
-    }
-    span.started_ns = pyh_now_ns();
-    return span;
+    span->account = account;
+    span->started_ns = now_ns;
+    span->told_ns = thread->told_ns;
+    bool may_start_here = is_outermost && thread->home == account;
+    span->clock_ns = may_be_long && !may_start_here ? read_clock(CLOCK_THREAD_CPUTIME_ID) : -1;
 }
 
 /* What the thread used in a long span, inner ones included. */
@@ -108,11 +108,11 @@ static int64_t measure(const pyh_cpu_span *span, bool is_outermost, int64_t wall
     return time_ns > 0 ? time_ns : 0;
 }
 
-int64_t pyh_cpu_end(pyh_cpu_span *span)
+int64_t pyh_cpu_end(pyh_cpu_span *span, int64_t now_ns)
 {
     pyh_account_thread *thread = &pyh_this_thread;
     bool is_outermost = --thread->spans == 0;
-    int64_t wall_ns = pyh_now_ns() - span->started_ns;
+    int64_t wall_ns = now_ns - span->started_ns;
     span->is_long = wall_ns >= SHORT_NS;
     int64_t time_ns = span->is_long ? measure(span, is_outermost, wall_ns) : wall_ns;
     if (is_outermost && !span->is_long) {
@@ -122,9 +122,9 @@ int64_t pyh_cpu_end(pyh_cpu_span *span)
     own_ns = own_ns > 0 ? own_ns : 0;
     thread->told_ns += own_ns;
     if (thread->home != span->account) {
-        pyh_account_add(&span->account->visits_ns, own_ns, false);
+        pyh_account_add(&span->account->visits_ns, own_ns, true);
         if (thread->home != NULL) {
-            pyh_account_add(&thread->home->visits_ns, -own_ns, false);
+            pyh_account_add(&thread->home->away_ns, own_ns, false);
         }
     }
     return own_ns;

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "core_host.h"
-#include "invoke.h"
 #include "lines.h"
 
 typedef struct pyh_direct {
@@ -232,8 +231,9 @@ typedef struct {
 } place;
 
 /* Where this thread runs code of the interpreter: a second thread state for a thread that has one there would take the
- * interrupts meant for the first. The thread state is NULL for no memory. Within a visit. */
-static place find_place(pyh_interp *interp)
+ * interrupts meant for the first. It is attached to `current`, or nothing. The thread state is NULL for no memory. Within
+ * a visit. */
+static place find_place(pyh_interp *interp, PyThreadState *current)
 {
     if (pyh_current_interp == interp) {
         return (place){interp->thread_state, interp->activation};
@@ -242,7 +242,6 @@ static place find_place(pyh_interp *interp)
     if (entry == NULL) {
         return (place){NULL, NULL};
     }
-    PyThreadState *current = PyThreadState_GetUnchecked();
     bool is_inside = current != NULL && PyThreadState_GetInterpreter(current) == interp->python;
     return (place){is_inside ? current : thread_state_of(entry), entry->activation};
 }
@@ -314,50 +313,47 @@ static void restore_recursion(PyThreadState *thread_state, int before)
 #endif
 
 /* Attached to the interpreter. */
-static pyhost_status run(pyh_interp *interp, place here, pyh_function *function, size_t index, pyh_message *request,
-                         int64_t deadline_ns, pyh_message **reply)
+static pyhost_status run(pyh_interp *interp, place here, pyh_invocation *invocation)
 {
+    PyThreadState *outer = here.activation->thread_state;
     int allowed = bound_recursion(here.thread_state);
-    pyhost_status status = pyh_invoke(interp, here.activation, NULL, function, index, request, deadline_ns, reply);
+    here.activation->thread_state = here.thread_state;
+    pyhost_status status = pyh_invoke(interp, here.activation, invocation);
+    here.activation->thread_state = outer;
     restore_recursion(here.thread_state, allowed);
+    pyh_interp_count_served(interp);
     return status;
 }
 
-pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t index, pyh_message *request,
-                              int64_t deadline_ns, pyh_message **reply)
+pyhost_status pyh_direct_call(pyh_interp *interp, PyThreadState *outer, pyh_invocation *invocation)
 {
     /* One that is starting has no functions yet; its inbox takes calls. */
     if (atomic_load(&interp->state) == PYH_INTERP_STARTING || atomic_load(&interp->account->condemned) || !has_room() ||
-        !pyh_interp_enter(interp)) {
+        !pyh_interp_enter_call(interp)) {
         return PYHOST_CLOSED;
     }
     pyh_this_thread.visits++;
-    place here = find_place(interp);
+    place here = find_place(interp, outer);
     if (here.thread_state == NULL) {
         pyh_this_thread.visits--;
-        pyh_interp_leave(interp);
+        pyh_interp_leave_call(interp);
         return PYHOST_NO_MEMORY;
     }
-    atomic_fetch_add_explicit(&interp->load, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
     uint64_t number = 0, *outer_number = pyh_running_number;
     pyh_running_number = &number;
-    PyThreadState *outer = PyThreadState_GetUnchecked();
     pyhost_status status = PYHOST_NO_MEMORY;
     if (outer != NULL) {
         PyThreadState_Swap(here.thread_state);
-        status = run(interp, here, function, index, request, deadline_ns, reply);
+        status = run(interp, here, invocation);
         PyThreadState_Swap(outer);
     } else if (attach(interp, here.thread_state)) {
-        status = run(interp, here, function, index, request, deadline_ns, reply);
+        status = run(interp, here, invocation);
         PyEval_SaveThread();
     }
     pyh_lines_end(interp->log_source);
     pyh_running_number = outer_number;
     pyh_this_thread.visits--;
-    atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
-    pyh_interp_finished(interp);
-    pyh_interp_leave(interp);
+    pyh_interp_leave_call(interp);
     return status;
 }
 

@@ -5,14 +5,13 @@
 #ifndef PYH_DIRECT_H
 #define PYH_DIRECT_H
 
-#include "interp.h"
+#include "invoke.h"
 
-/* Calls a function of the interpreter, as pyh_invoke does, on this thread. One that has a thread state elsewhere must
- * be attached to it: CPython would take this interpreter's for the thread's own, even when that is gone. Whatever
- * thread state the thread is attached to, if any, is detached meanwhile and attached again. CLOSED: the interpreter is
- * ending, or has not started yet, or the thread's stack has no room for what a plugin may run. */
-pyhost_status pyh_direct_call(pyh_interp *interp, pyh_function *function, size_t index, pyh_message *request,
-                              int64_t deadline_ns, pyh_message **reply);
+/* Runs a function of the interpreter, as pyh_invoke does, on this thread. One that has a thread state elsewhere must
+ * be attached to it: CPython would take this interpreter's for the thread's own, even when that is gone. The thread
+ * state that the thread is attached to, `outer` or NULL, is detached meanwhile and attached again. CLOSED: the
+ * interpreter is ending, or has not started yet, or the thread's stack has no room for what a plugin may run. */
+pyhost_status pyh_direct_call(pyh_interp *interp, PyThreadState *outer, pyh_invocation *invocation);
 
 /* Whether this thread, which is not attached to any interpreter, may call directly: it has no thread state but those
  * that it got here. */

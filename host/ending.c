@@ -65,9 +65,10 @@ static void take_step(PyObject *ending, const char *name, PyObject *argument)
 static void stop_plugin(pyh_interp *interp, PyObject *ending)
 {
     int64_t limit_ns = interp->assignment.stop_limit_ns;
-    pyh_activation_outer outer = pyh_activation_begin(interp->activation, pyh_deadline_after(limit_ns));
+    pyh_activation_outer outer;
+    pyh_activation_begin(interp->activation, pyh_deadline_after(limit_ns), &outer);
     take_step(ending, "stop", PyFloat_FromDouble((double)limit_ns / 1e9));
-    pyh_activation_end(interp->activation, outer);
+    pyh_activation_end(interp->activation, &outer, pyh_now_ns());
 }
 
 static bool is_alone(pyh_interp *interp)

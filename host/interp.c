@@ -8,7 +8,12 @@
 #include "news.h"
 #include "owner.h"
 
-#define CLOSED_TO_VISITORS 0x80000000u
+/* The occupancy: 24 bits of queued calls, 22 of running ones, 17 of visitors, and the top one. Together, as a call that
+ * runs on its caller's thread changes two of them at its beginning and at its end. */
+#define ONE_QUEUED ((uint64_t)1)
+#define ONE_RUNNING ((uint64_t)1 << 24)
+#define ONE_VISITOR ((uint64_t)1 << 46)
+#define CLOSED_TO_VISITORS ((uint64_t)1 << 63)
 
 enum { STALL_NS = 250 * 1000 * 1000 };
 
@@ -167,7 +172,7 @@ static void give_up_inbox(pyh_interp *interp, pyhost_status status, pyh_message 
     pyh_interp_close(interp);
     while (pyh_channel_receive(&interp->inbox, 0, &item) == PYHOST_OK) {
         pyh_call_answer(item, status, reply != NULL ? pyh_message_ref(reply) : NULL);
-        pyh_interp_finished(interp);
+        pyh_interp_drop_call(interp);
         pyh_call_unref(item);
     }
 }
@@ -204,7 +209,7 @@ void pyh_interp_hand_over(pyh_interp *interp, pyh_interp *successor)
         if (status != PYHOST_OK) {
             pyh_call_answer(call, status, NULL);
         }
-        pyh_interp_finished(interp);
+        pyh_interp_drop_call(interp);
         pyh_call_unref(call);
     }
 }
@@ -306,7 +311,7 @@ pyhost_status pyh_interp_submit(pyh_interp *interp, pyh_call *call)
 pyhost_status pyh_interp_send(pyh_interp *interp, pyh_call *const *calls, size_t count, size_t *sent)
 {
     /* Counted and owned before they are visible: the owner thread may be done with them before send returns. */
-    atomic_fetch_add_explicit(&interp->load, (uint32_t)count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&interp->occupancy, count * ONE_QUEUED, memory_order_relaxed);
     for (size_t i = 0; i < count; i++) {
         calls[i]->interp = pyh_interp_ref(interp);
         pyh_call_ref(calls[i]);
@@ -317,40 +322,97 @@ pyhost_status pyh_interp_send(pyh_interp *interp, pyh_call *const *calls, size_t
         calls[i]->interp = pyh_interp_unref(interp);
         pyh_call_unref(calls[i]);
     }
-    atomic_fetch_sub_explicit(&interp->load, (uint32_t)(count - *sent), memory_order_relaxed);
+    atomic_fetch_sub_explicit(&interp->occupancy, (count - *sent) * ONE_QUEUED, memory_order_relaxed);
     return status;
 }
 
-uint32_t pyh_interp_load(pyh_interp *interp)
+static uint64_t occupancy_of(const pyh_interp *interp)
 {
-    return atomic_load_explicit(&interp->load, memory_order_relaxed);
+    return atomic_load_explicit(&interp->occupancy, memory_order_relaxed);
 }
 
-void pyh_interp_finished(pyh_interp *interp)
+static uint32_t count_queued(uint64_t occupancy)
 {
-    atomic_fetch_sub_explicit(&interp->load, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&interp->served, 1, memory_order_relaxed);
+    return (uint32_t)(occupancy % ONE_RUNNING);
 }
 
-bool pyh_interp_enter(pyh_interp *interp)
+static uint32_t count_running(uint64_t occupancy)
 {
-    if ((atomic_fetch_add(&interp->visitors, 1) & CLOSED_TO_VISITORS) == 0) {
-        return true;
-    }
-    pyh_interp_leave(interp);
-    return false;
+    return (uint32_t)(occupancy % ONE_VISITOR / ONE_RUNNING);
 }
 
-void pyh_interp_leave(pyh_interp *interp)
+uint32_t pyh_interp_load(const pyh_interp *interp)
 {
-    if (atomic_fetch_sub(&interp->visitors, 1) == (CLOSED_TO_VISITORS | 1)) {
+    uint64_t occupancy = occupancy_of(interp);
+    return count_queued(occupancy) + count_running(occupancy);
+}
+
+uint32_t pyh_interp_running(const pyh_interp *interp)
+{
+    return count_running(occupancy_of(interp));
+}
+
+void pyh_interp_begin_call(pyh_interp *interp)
+{
+    atomic_fetch_add_explicit(&interp->occupancy, ONE_RUNNING - ONE_QUEUED, memory_order_relaxed);
+}
+
+void pyh_interp_end_call(pyh_interp *interp)
+{
+    atomic_fetch_sub_explicit(&interp->occupancy, ONE_RUNNING, memory_order_relaxed);
+}
+
+void pyh_interp_drop_call(pyh_interp *interp)
+{
+    atomic_fetch_sub_explicit(&interp->occupancy, ONE_QUEUED, memory_order_relaxed);
+}
+
+void pyh_interp_count_served(pyh_interp *interp)
+{
+    uint64_t served = atomic_load_explicit(&interp->served, memory_order_relaxed);
+    atomic_store_explicit(&interp->served, served + 1, memory_order_relaxed);
+}
+
+static void leave(pyh_interp *interp, uint64_t share)
+{
+    uint64_t before = atomic_fetch_sub(&interp->occupancy, share);
+    if (before >= CLOSED_TO_VISITORS && before - CLOSED_TO_VISITORS < 2 * ONE_VISITOR) {
         pyh_event_set(&interp->vacated);
     }
 }
 
+static bool enter(pyh_interp *interp, uint64_t share)
+{
+    if (atomic_fetch_add(&interp->occupancy, share) < CLOSED_TO_VISITORS) {
+        return true;
+    }
+    leave(interp, share);
+    return false;
+}
+
+bool pyh_interp_enter(pyh_interp *interp)
+{
+    return enter(interp, ONE_VISITOR);
+}
+
+void pyh_interp_leave(pyh_interp *interp)
+{
+    leave(interp, ONE_VISITOR);
+}
+
+bool pyh_interp_enter_call(pyh_interp *interp)
+{
+    return enter(interp, ONE_VISITOR + ONE_RUNNING);
+}
+
+void pyh_interp_leave_call(pyh_interp *interp)
+{
+    leave(interp, ONE_VISITOR + ONE_RUNNING);
+}
+
 void pyh_interp_vacate(pyh_interp *interp)
 {
-    if ((atomic_fetch_or(&interp->visitors, CLOSED_TO_VISITORS) & ~CLOSED_TO_VISITORS) == 0) {
+    if (atomic_fetch_or(&interp->occupancy, CLOSED_TO_VISITORS) % CLOSED_TO_VISITORS < ONE_VISITOR) {
         pyh_event_set(&interp->vacated);
     }
     while (pyh_event_wait(&interp->vacated, PYH_NEVER) != PYHOST_OK) {

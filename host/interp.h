@@ -43,10 +43,8 @@ typedef struct pyh_interp {
     /* atomic */
     _Atomic uint32_t references;
     _Atomic uint32_t state;
-    _Atomic uint32_t load;     /* calls queued and running */
-    _Atomic uint32_t running;  /* calls running */
-    _Atomic uint32_t visitors; /* the top bit: closed to visitors */
-    _Atomic uint64_t served;
+    _Atomic uint64_t occupancy; /* calls queued, calls running and visitors in one number, see interp.c */
+    _Atomic uint64_t served;    /* calls that it has run; changed with its GIL held */
     _Atomic bool abandoned;                 /* its calls are given up */
     _Atomic bool stopping;                  /* it runs no calls any more, but on_stop */
     _Atomic bool cancelled;                 /* a call that it runs was given up; for its event loop to look */
@@ -157,14 +155,24 @@ pyhost_status pyh_interp_submit(pyh_interp *interp, pyh_call *call);
 /* Counts count calls as queued before they are sent; send puts in as many as fit and takes the rest off again. */
 pyhost_status pyh_interp_send(pyh_interp *interp, pyh_call *const *calls, size_t count, size_t *sent);
 
-uint32_t pyh_interp_load(pyh_interp *interp);
+/* Calls queued and running; those running. */
+uint32_t pyh_interp_load(const pyh_interp *interp);
+uint32_t pyh_interp_running(const pyh_interp *interp);
 
-/* A call has left the interpreter. */
-void pyh_interp_finished(pyh_interp *interp);
+/* A call from the inbox begins to run, and then has ended; or it is not run, as it was answered before. */
+void pyh_interp_begin_call(pyh_interp *interp);
+void pyh_interp_end_call(pyh_interp *interp);
+void pyh_interp_drop_call(pyh_interp *interp);
+
+/* Counts a call that has run. GIL held. */
+void pyh_interp_count_served(pyh_interp *interp);
 
 /* A visit: until pyh_interp_leave the interpreter is not ended. false: it is ending. Any thread. */
 bool pyh_interp_enter(pyh_interp *interp);
 void pyh_interp_leave(pyh_interp *interp);
+/* The same, for a visitor that runs a call there. */
+bool pyh_interp_enter_call(pyh_interp *interp);
+void pyh_interp_leave_call(pyh_interp *interp);
 /* No more visits; waits for those under way. No GIL held. */
 void pyh_interp_vacate(pyh_interp *interp);
 

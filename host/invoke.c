@@ -70,20 +70,26 @@ static pyhost_status conclude_undecoded(pyh_interp *interp, int64_t started_ns, 
     return fail(interp, is_over ? PYHOST_OVER_LIMIT : PYHOST_UNENCODABLE, reply);
 }
 
-pyh_stretch pyh_stretch_begin(pyh_interp *interp, pyh_activation *activation, pyh_stats *stats, int64_t deadline_ns)
+void pyh_stretch_begin(pyh_stretch *stretch, pyh_interp *interp, pyh_activation *activation, pyh_stats *stats,
+                       int64_t now_ns, int64_t deadline_ns)
 {
     bool may_be_long = atomic_load_explicit(&stats->is_long, memory_order_relaxed);
-    pyh_stretch stretch = {.activation = activation, .stats = stats};
-    stretch.span = pyh_cpu_begin(interp->account, may_be_long);
-    stretch.outer = pyh_activation_begin(activation, deadline_ns);
-    return stretch;
+    stretch->activation = activation;
+    stretch->stats = stats;
+    stretch->share = NULL;
+    pyh_cpu_begin(&stretch->span, interp->account, now_ns, may_be_long);
+    pyh_activation_begin(activation, deadline_ns, &stretch->outer);
 }
 
-void pyh_stretch_end(pyh_stretch *stretch)
+void pyh_stretch_end(pyh_stretch *stretch, int64_t now_ns)
 {
-    pyh_activation_end(stretch->activation, stretch->outer);
-    int64_t processor_ns = pyh_cpu_end(&stretch->span);
-    pyh_stats_charge(stretch->stats, processor_ns, stretch->span.is_long);
+    pyh_activation_end(stretch->activation, &stretch->outer, now_ns);
+    int64_t processor_ns = pyh_cpu_end(&stretch->span, now_ns);
+    if (stretch->share != NULL) {
+        pyh_stats_share_charge(stretch->share, stretch->stats, processor_ns, stretch->span.is_long);
+    } else {
+        pyh_stats_charge(stretch->stats, processor_ns, stretch->span.is_long);
+    }
 }
 
 /* The owner thread begins to run the call. Whoever gives it up either finds it, or has done so before, and it is
@@ -96,29 +102,39 @@ static void begin_call(pyh_interp *interp, pyh_activation *activation, pyh_call 
     }
 }
 
-pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_call *call, pyh_function *function,
-                         size_t index, pyh_message *request, int64_t deadline_ns, pyh_message **reply)
+/* Within the stretch. */
+static pyhost_status run(pyh_interp *interp, pyh_invocation *self)
 {
     pyh_arguments arguments;
-    pyhost_status status;
-    pyh_stretch stretch = pyh_stretch_begin(interp, activation, function->stats, deadline_ns);
-    int64_t started_ns = stretch.span.started_ns;
-    if (call != NULL) {
-        begin_call(interp, activation, call);
+    if (pyh_codec_decode_arguments(interp->codec, self->request, &arguments) != PYHOST_OK) {
+        return conclude_undecoded(interp, self->started_ns, &self->reply);
     }
-    if (pyh_codec_decode_arguments(interp->codec, request, &arguments) != PYHOST_OK) {
-        status = conclude_undecoded(interp, started_ns, reply);
-    } else {
-        PyObject *callable = PyTuple_GET_ITEM(interp->functions, (Py_ssize_t)index);
-        PyObject *result = PyObject_Vectorcall(
-            callable, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET, arguments.keyword_names);
-        status = pyh_invoke_conclude(interp, result, started_ns, deadline_ns, reply);
-        Py_XDECREF(result);
-        pyh_arguments_clear(&arguments);
+    PyObject *callable = PyTuple_GET_ITEM(interp->functions, (Py_ssize_t)self->index);
+    PyObject *result = PyObject_Vectorcall(callable, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                           arguments.keyword_names);
+    pyhost_status status = pyh_invoke_conclude(interp, result, self->started_ns, self->deadline_ns, &self->reply);
+    Py_XDECREF(result);
+    pyh_arguments_clear(&arguments);
+    return status;
+}
+
+pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_invocation *invocation)
+{
+    pyh_stretch stretch;
+    pyh_stretch_begin(&stretch, interp, activation, invocation->function->stats, invocation->started_ns,
+                      invocation->deadline_ns);
+    stretch.share = invocation->share;
+    if (invocation->call != NULL) {
+        begin_call(interp, activation, invocation->call);
     }
-    if (call != NULL) {
+    pyhost_status status = run(interp, invocation);
+    if (invocation->call != NULL) {
         pyh_interp_expose_call(interp, NULL);
     }
-    pyh_stretch_end(&stretch);
+    invocation->ended_ns = pyh_now_ns();
+    pyh_stretch_end(&stretch, invocation->ended_ns);
+    if (invocation->share != NULL) {
+        pyh_stats_share_record(invocation->share, status, invocation->ended_ns - invocation->started_ns);
+    }
     return status;
 }

@@ -5,24 +5,37 @@
 #include "cpu.h"
 #include "interp.h"
 
-/* Calls the interpreter's function number `index` with the request's arguments, and charges its processor time to the
- * route's `function`. On return *reply is the encoded result (OK), a failure (see failure.h) or NULL (interrupted:
- * TIMEOUT, or CANCELLED when its calls were given up). The thread is attached to the interpreter; the activation is its
- * own. The call is what the owner thread runs it for, NULL for a direct one. */
-pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_call *call, pyh_function *function,
-                         size_t index, pyh_message *request, int64_t deadline_ns, pyh_message **reply);
+/* One run of a function, and what has come of it. */
+typedef struct pyh_invocation {
+    pyh_call *call;         /* borrowed; what the owner thread runs it for, NULL for a direct one */
+    pyh_function *function; /* borrowed; the route's, whose stats are charged */
+    pyh_stats_share *share; /* borrowed; what is charged and counts the outcome instead; NULL: counted elsewhere */
+    size_t index;           /* its number in the interpreter's own table */
+    pyh_message *request;   /* borrowed */
+    int64_t started_ns;
+    int64_t deadline_ns;
+    /* written by pyh_invoke */
+    int64_t ended_ns;
+    pyh_message *reply; /* the caller's: the encoded result (OK), a failure (see failure.h), or NULL (interrupted) */
+} pyh_invocation;
+
+/* Runs it, and charges its processor time. An interrupted one is a TIMEOUT, or CANCELLED when its calls were given up.
+ * The thread is attached to the interpreter; the activation is its own. */
+pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_invocation *invocation);
 
 /* A stretch of a function's code on this thread: bounded by a deadline, its processor time charged to the function. */
 typedef struct pyh_stretch {
     pyh_activation *activation;
     pyh_stats *stats;
+    pyh_stats_share *share; /* charged instead, if it is not NULL; set by begin to NULL */
     pyh_activation_outer outer;
     pyh_cpu_span span;
 } pyh_stretch;
 
-/* Begins and ends one, attached to the interpreter. The activation and the stats are borrowed meanwhile. */
-pyh_stretch pyh_stretch_begin(pyh_interp *interp, pyh_activation *activation, pyh_stats *stats, int64_t deadline_ns);
-void pyh_stretch_end(pyh_stretch *stretch);
+/* Begins and ends one, now, attached to the interpreter. The activation and the stats are borrowed meanwhile. */
+void pyh_stretch_begin(pyh_stretch *stretch, pyh_interp *interp, pyh_activation *activation, pyh_stats *stats,
+                       int64_t now_ns, int64_t deadline_ns);
+void pyh_stretch_end(pyh_stretch *stretch, int64_t now_ns);
 
 /* The status of the exception that is set: TIMEOUT for DeadlineInterrupt, OVER_LIMIT for a MemoryError when the
  * interpreter has met its memory limit since started_ns, BAD_ARGUMENTS when a function refused its arguments before its

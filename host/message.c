@@ -2,10 +2,57 @@
  * one malloc and no copy. */
 #include "message.h"
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 192, VARINT_MOST = 10 };
+enum { FIRST_CAPACITY = 192, MOST_SPARE = 2, VARINT_MOST = 10 };
+
+/* Small messages that this thread dropped, for the next ones that it writes: a call that is made and answered on one
+ * thread, which has a request and a reply, needs no allocation. */
+static _Thread_local struct {
+    pyh_message *messages[MOST_SPARE]; /* owned */
+    uint32_t count;
+    enum { MAY_KEEP, KEEPS, NEVER_KEEPS } state;
+} spare;
+
+static pthread_key_t thread_end;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool has_key;
+
+static void forget_thread(void *unused)
+{
+    (void)unused;
+    while (spare.count > 0) {
+        free(spare.messages[--spare.count]);
+    }
+    spare.state = NEVER_KEEPS;
+}
+
+static void make_key(void)
+{
+    has_key = pthread_key_create(&thread_end, forget_thread) == 0;
+}
+
+/* Whether this thread keeps some, which are freed at its end. */
+static bool keeps_spares(void)
+{
+    if (spare.state == MAY_KEEP) {
+        pthread_once(&once, make_key);
+        spare.state = has_key && pthread_setspecific(thread_end, &spare) == 0 ? KEEPS : NEVER_KEEPS;
+    }
+    return spare.state == KEEPS;
+}
+
+static void drop(pyh_message *message)
+{
+    if (message->capacity == FIRST_CAPACITY && spare.count < MOST_SPARE && keeps_spares()) {
+        spare.messages[spare.count++] = message;
+    } else {
+        free(message);
+    }
+}
 
 pyh_message *pyh_message_ref(pyh_message *message)
 {
@@ -24,41 +71,58 @@ static void release(pyh_buffer *buffer)
 
 pyh_message *pyh_message_unref(pyh_message *message)
 {
-    if (message != NULL && atomic_fetch_sub_explicit(&message->references, 1, memory_order_acq_rel) == 1) {
+    /* Nobody can take a reference beside the only one, so that one is dropped without an exchange. */
+    if (message != NULL && (atomic_load_explicit(&message->references, memory_order_acquire) == 1 ||
+                            atomic_fetch_sub_explicit(&message->references, 1, memory_order_acq_rel) == 1)) {
         for (uint32_t i = 0; i < message->buffer_count; i++) {
             release(&message->buffers[i]);
         }
         free(message->buffers);
-        free(message);
+        drop(message);
     }
     return NULL;
 }
 
+/* One of the smallest capacity, a spare one of the thread's if it has some. */
+static pyh_message *take_small(void)
+{
+    pyh_message *message =
+        spare.count > 0 ? spare.messages[--spare.count] : malloc(sizeof *message + FIRST_CAPACITY);
+    if (message != NULL) {
+        *message = (pyh_message){.references = 1, .capacity = FIRST_CAPACITY};
+    }
+    return message;
+}
+
 static void writer_grow(pyh_writer *writer, size_t wanted)
 {
-    size_t capacity = writer->capacity > 0 ? writer->capacity : FIRST_CAPACITY;
-    while (capacity < wanted) {
-        capacity *= 2;
+    pyh_message *message = writer->message != NULL ? writer->message : take_small();
+    size_t capacity = message != NULL ? message->capacity : 0;
+    if (capacity > 0 && capacity < wanted) {
+        while (capacity < wanted) {
+            capacity *= 2;
+        }
+        pyh_message *grown = realloc(message, sizeof *message + capacity);
+        if (grown == NULL && writer->message == NULL) {
+            free(message);
+        }
+        message = grown;
     }
-    pyh_message *message = realloc(writer->message, sizeof *message + capacity);
     if (message == NULL) {
         writer->status = PYHOST_NO_MEMORY;
         return;
     }
-    if (writer->message == NULL) {
-        *message = (pyh_message){.references = 1};
-    }
+    message->capacity = capacity;
     writer->message = message;
-    writer->capacity = capacity;
 }
 
-unsigned char *pyh_writer_reserve(pyh_writer *writer, size_t size)
+unsigned char *pyh_writer_make_room(pyh_writer *writer, size_t size)
 {
     size_t used = writer->message != NULL ? writer->message->size : 0;
     if (writer->status == PYHOST_OK && size > PYH_MESSAGE_LIMIT - used) {
         writer->status = PYHOST_NO_MEMORY;
     }
-    if (writer->status == PYHOST_OK && (writer->message == NULL || writer->capacity - used < size)) {
+    if (writer->status == PYHOST_OK) {
         writer_grow(writer, used + size);
     }
     if (writer->status != PYHOST_OK) {
@@ -76,24 +140,19 @@ void pyh_writer_bytes(pyh_writer *writer, const void *bytes, size_t size)
     }
 }
 
-void pyh_writer_byte(pyh_writer *writer, unsigned char byte)
+void pyh_writer_long_varint(pyh_writer *writer, uint64_t value)
 {
-    unsigned char *at = pyh_writer_reserve(writer, 1);
-    if (at != NULL) {
-        *at = byte;
+    unsigned char *at = pyh_writer_reserve(writer, VARINT_MOST);
+    if (at == NULL) {
+        return;
     }
-}
-
-void pyh_writer_varint(pyh_writer *writer, uint64_t value)
-{
-    unsigned char bytes[VARINT_MOST];
     size_t size = 0;
     while (value >= 0x80) {
-        bytes[size++] = (unsigned char)(value | 0x80);
+        at[size++] = (unsigned char)(value | 0x80);
         value >>= 7;
     }
-    bytes[size++] = (unsigned char)value;
-    pyh_writer_bytes(writer, bytes, size);
+    at[size++] = (unsigned char)value;
+    writer->message->size -= VARINT_MOST - size;
 }
 
 void pyh_writer_share(pyh_writer *writer, pyh_buffer buffer)
@@ -151,22 +210,7 @@ pyh_reader pyh_reader_make(pyh_message *message)
     return (pyh_reader){.at = message->payload, .end = message->payload + message->size, .message = message};
 }
 
-size_t pyh_reader_left(const pyh_reader *reader)
-{
-    return (size_t)(reader->end - reader->at);
-}
-
-const unsigned char *pyh_reader_bytes(pyh_reader *reader, size_t size)
-{
-    if (size > pyh_reader_left(reader)) {
-        return NULL;
-    }
-    const unsigned char *bytes = reader->at;
-    reader->at += size;
-    return bytes;
-}
-
-pyhost_status pyh_reader_varint(pyh_reader *reader, uint64_t *value)
+pyhost_status pyh_reader_long_varint(pyh_reader *reader, uint64_t *value)
 {
     uint64_t result = 0;
     for (unsigned shift = 0; shift < 64 && reader->at < reader->end; shift += 7) {

@@ -28,6 +28,7 @@ typedef struct pyh_message {
     uint32_t buffer_count;
     pyh_buffer *buffers;
     size_t size;
+    size_t capacity; /* bytes that the payload has room for */
     unsigned char payload[];
 } pyh_message;
 
@@ -39,16 +40,45 @@ pyh_message *pyh_message_unref(pyh_message *message);
  * finish returns it. One thread at a time. */
 typedef struct pyh_writer {
     pyh_message *message;
-    size_t capacity;
     pyhost_status status;
 } pyh_writer;
 
+/* The slow ways of the functions below: there is no room yet, or has been a failure; or more than one byte. */
+unsigned char *pyh_writer_make_room(pyh_writer *writer, size_t size);
+void pyh_writer_long_varint(pyh_writer *writer, uint64_t value);
+
 /* Makes room for size bytes and returns where to write them, or NULL after a failure. Valid until the next write. */
-unsigned char *pyh_writer_reserve(pyh_writer *writer, size_t size);
+static inline unsigned char *pyh_writer_reserve(pyh_writer *writer, size_t size)
+{
+    pyh_message *message = writer->message;
+    if (message == NULL || message->capacity - message->size < size || writer->status != PYHOST_OK) {
+        return pyh_writer_make_room(writer, size);
+    }
+    unsigned char *at = message->payload + message->size;
+    message->size += size;
+    return at;
+}
+
 void pyh_writer_bytes(pyh_writer *writer, const void *bytes, size_t size);
-void pyh_writer_byte(pyh_writer *writer, unsigned char byte);
+
+static inline void pyh_writer_byte(pyh_writer *writer, unsigned char byte)
+{
+    unsigned char *at = pyh_writer_reserve(writer, 1);
+    if (at != NULL) {
+        *at = byte;
+    }
+}
+
 /* LEB128: seven bits a byte, low ones first. */
-void pyh_writer_varint(pyh_writer *writer, uint64_t value);
+static inline void pyh_writer_varint(pyh_writer *writer, uint64_t value)
+{
+    if (value < 0x80) {
+        pyh_writer_byte(writer, (unsigned char)value);
+    } else {
+        pyh_writer_long_varint(writer, value);
+    }
+}
+
 /* Copies size bytes into a new buffer beside the payload. */
 void pyh_writer_buffer(pyh_writer *writer, const void *data, size_t size);
 /* Makes the data a buffer beside the payload without a copy; it is released as the buffer says, after a failure, too. */
@@ -67,10 +97,34 @@ typedef struct pyh_reader {
 } pyh_reader;
 
 pyh_reader pyh_reader_make(pyh_message *message);
-size_t pyh_reader_left(const pyh_reader *reader);
+
+static inline size_t pyh_reader_left(const pyh_reader *reader)
+{
+    return (size_t)(reader->end - reader->at);
+}
+
 /* The next size bytes, or NULL when there are fewer. */
-const unsigned char *pyh_reader_bytes(pyh_reader *reader, size_t size);
+static inline const unsigned char *pyh_reader_bytes(pyh_reader *reader, size_t size)
+{
+    if (size > pyh_reader_left(reader)) {
+        return NULL;
+    }
+    const unsigned char *bytes = reader->at;
+    reader->at += size;
+    return bytes;
+}
+
+/* One that is longer than a byte, or cut short. */
+pyhost_status pyh_reader_long_varint(pyh_reader *reader, uint64_t *value);
+
 /* OK or MALFORMED (cut short, or over 64 bits). */
-pyhost_status pyh_reader_varint(pyh_reader *reader, uint64_t *value);
+static inline pyhost_status pyh_reader_varint(pyh_reader *reader, uint64_t *value)
+{
+    if (reader->at < reader->end && *reader->at < 0x80) {
+        *value = *reader->at++;
+        return PYHOST_OK;
+    }
+    return pyh_reader_long_varint(reader, value);
+}
 
 #endif

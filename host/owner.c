@@ -106,18 +106,20 @@ static void conclude_start(pyh_interp *interp, pyhost_status status, int64_t sta
 /* Whether the plugin runs now. */
 static bool start_plugin(pyh_interp *interp)
 {
-    pyh_activation_outer outer =
-        pyh_activation_begin(interp->activation, pyh_deadline_after(interp->assignment.start_limit_ns));
+    pyh_activation_outer outer;
+    pyh_activation_begin(interp->activation, pyh_deadline_after(interp->assignment.start_limit_ns), &outer);
     /* So that the first call is not told the import's time. */
-    pyh_cpu_span span = pyh_cpu_begin(interp->account, false);
+    pyh_cpu_span span;
+    pyh_cpu_begin(&span, interp->account, pyh_now_ns(), false);
     pyhost_status status = set_limit(interp);
     if (status == PYHOST_OK) {
         status = load_plugin(interp);
     }
     conclude_start(interp, status, span.started_ns);
     pyh_lines_end(interp->log_source);
-    pyh_activation_end(interp->activation, outer);
-    pyh_cpu_end(&span);
+    int64_t ended_ns = pyh_now_ns();
+    pyh_activation_end(interp->activation, &outer, ended_ns);
+    pyh_cpu_end(&span, ended_ns);
     return interp->start_status == PYHOST_OK;
 }
 
@@ -146,27 +148,32 @@ pyhost_status pyh_owner_take(pyh_interp *interp, int64_t deadline_ns, pyh_call *
             return status;
         }
         if (pyh_call_begin(item)) {
-            atomic_fetch_add_explicit(&interp->running, 1, memory_order_relaxed);
+            pyh_interp_begin_call(interp);
             *call = item;
             return PYHOST_OK;
         }
-        pyh_interp_finished(interp);
+        pyh_interp_drop_call(interp);
         pyh_call_unref(item);
     }
 }
 
 void pyh_owner_run(pyh_interp *interp, pyh_call *call)
 {
-    pyh_message *reply = NULL;
-    size_t index = (size_t)(call->function - call->route->functions);
+    pyh_invocation invocation = {
+        .call = call,
+        .function = call->function,
+        .index = (size_t)(call->function - call->route->functions),
+        .request = call->request,
+        .started_ns = pyh_now_ns(),
+        .deadline_ns = call->deadline_ns,
+    };
     pyh_interp_run_call(call);
-    pyhost_status status =
-        pyh_invoke(interp, interp->activation, call, call->function, index, call->request, call->deadline_ns, &reply);
+    pyhost_status status = pyh_invoke(interp, interp->activation, &invocation);
     pyh_lines_end(interp->log_source);
     pyh_interp_run_call(NULL);
-    atomic_fetch_sub_explicit(&interp->running, 1, memory_order_relaxed);
-    pyh_interp_finished(interp);
-    pyh_call_answer(call, status, reply);
+    pyh_interp_count_served(interp);
+    pyh_interp_end_call(interp);
+    pyh_call_answer(call, status, invocation.reply);
     pyh_call_unref(call);
 }
 
@@ -174,11 +181,12 @@ void pyh_owner_run(pyh_interp *interp, pyh_call *call)
  * the loop's own code would not survive that. */
 static void run_loop(pyh_interp *interp, PyObject *serve_loop)
 {
-    pyh_activation_outer outer = pyh_activation_begin(interp->activation, PYH_NEVER);
+    pyh_activation_outer outer;
+    pyh_activation_begin(interp->activation, PYH_NEVER, &outer);
     pyh_this_thread.calls--;
     PyObject *none = PyObject_CallNoArgs(serve_loop);
     pyh_this_thread.calls++;
-    pyh_activation_end(interp->activation, outer);
+    pyh_activation_end(interp->activation, &outer, pyh_now_ns());
     if (none == NULL) {
         PyErr_WriteUnraisable(serve_loop);
     }
@@ -224,6 +232,7 @@ static bool warm_up(pyh_interp *interp)
         interp->start_status = PYHOST_NO_MEMORY;
         return false;
     }
+    interp->activation->thread_state = interp->thread_state;
     conclude_start(interp, load_guest(interp), pyh_now_ns());
     pyh_this_thread.is_booting = false;
     return interp->start_status == PYHOST_OK;

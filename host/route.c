@@ -8,27 +8,37 @@
 #include "call.h"
 #include "interp.h"
 
-static bool copy_functions(pyh_route *route, const pyh_function *functions, size_t count, pyh_route *before)
+/* Takes a share of a direct function's stats for each of so many interpreters. */
+static bool take_shares(pyh_function *function, size_t count)
 {
-    route->functions = calloc(count > 0 ? count : 1, sizeof *route->functions);
-    if (route->functions == NULL) {
-        return false;
-    }
-    for (route->function_count = 0; route->function_count < count; route->function_count++) {
-        const pyh_function *from = &functions[route->function_count];
-        pyh_function *to = &route->functions[route->function_count];
-        to->direct = from->direct;
-        to->deadline_ns = from->deadline_ns;
-        to->name = strdup(from->name);
-        pyh_function *counted = before != NULL ? pyh_route_find(before, from->name) : NULL;
-        to->stats = counted != NULL ? pyh_stats_ref(counted->stats) : pyh_stats_new();
-        if (to->name == NULL || to->stats == NULL) {
-            free(to->name);
-            pyh_stats_unref(to->stats);
+    function->shares = calloc(count > 0 ? count : 1, sizeof *function->shares);
+    for (size_t i = 0; function->shares != NULL && i < count; i++) {
+        function->shares[i] = pyh_stats_take_share(function->stats);
+        if (function->shares[i] == NULL) {
             return false;
         }
     }
-    return true;
+    return function->shares != NULL;
+}
+
+static bool copy_function(pyh_function *to, const pyh_function *from, size_t interp_count, pyh_route *before)
+{
+    pyh_function *counted = before != NULL ? pyh_route_find(before, from->name) : NULL;
+    to->direct = from->direct;
+    to->deadline_ns = from->deadline_ns;
+    to->name = strdup(from->name);
+    to->stats = counted != NULL ? pyh_stats_ref(counted->stats) : pyh_stats_new();
+    return to->name != NULL && to->stats != NULL && (!to->direct || take_shares(to, interp_count));
+}
+
+static void clear_function(pyh_function *function, size_t interp_count)
+{
+    for (size_t i = 0; function->shares != NULL && i < interp_count && function->shares[i] != NULL; i++) {
+        pyh_stats_give_back(function->shares[i]);
+    }
+    free(function->shares);
+    free(function->name);
+    pyh_stats_unref(function->stats);
 }
 
 pyh_route *pyh_route_new(const char *plugin, struct pyh_interp *const *interps, size_t interp_count,
@@ -41,11 +51,19 @@ pyh_route *pyh_route_new(const char *plugin, struct pyh_interp *const *interps, 
     atomic_init(&route->references, 1);
     route->plugin = strdup(plugin);
     route->interps = calloc(interp_count > 0 ? interp_count : 1, sizeof(pyh_interp *));
-    if (route->plugin == NULL || route->interps == NULL || !copy_functions(route, functions, function_count, before)) {
+    route->functions = calloc(function_count > 0 ? function_count : 1, sizeof *route->functions);
+    if (route->plugin == NULL || route->interps == NULL || route->functions == NULL) {
         return pyh_route_unref(route);
     }
-    for (size_t i = 0; i < interp_count; i++) {
-        route->interps[route->interp_count++] = pyh_interp_ref(interps[i]);
+    while (route->interp_count < interp_count) {
+        route->interps[route->interp_count] = pyh_interp_ref(interps[route->interp_count]);
+        route->interp_count++;
+    }
+    while (route->function_count < function_count) {
+        size_t place = route->function_count++;
+        if (!copy_function(&route->functions[place], &functions[place], interp_count, before)) {
+            return pyh_route_unref(route);
+        }
     }
     return route;
 }
@@ -59,12 +77,11 @@ pyh_route *pyh_route_ref(pyh_route *route)
 pyh_route *pyh_route_unref(pyh_route *route)
 {
     if (route != NULL && atomic_fetch_sub_explicit(&route->references, 1, memory_order_acq_rel) == 1) {
+        for (size_t i = 0; i < route->function_count; i++) {
+            clear_function(&route->functions[i], route->interp_count);
+        }
         for (size_t i = 0; i < route->interp_count; i++) {
             pyh_interp_unref(route->interps[i]);
-        }
-        for (size_t i = 0; i < route->function_count; i++) {
-            free(route->functions[i].name);
-            pyh_stats_unref(route->functions[i].stats);
         }
         free(route->functions);
         free(route->interps);
@@ -84,27 +101,27 @@ pyh_function *pyh_route_find(pyh_route *route, const char *function)
     return NULL;
 }
 
-/* The least loaded interpreter that does not wait for the call; NULL if there is none. */
-static pyh_interp *pick_for(pyh_route *route, const pyh_call *call)
+/* The place of the least loaded interpreter that does not wait for the call; interp_count if there is none. */
+static size_t pick_for(pyh_route *route, const pyh_call *call)
 {
     size_t count = route->interp_count;
     size_t start = count > 1 ? atomic_fetch_add_explicit(&route->turn, 1, memory_order_relaxed) % count : 0;
     uint32_t least = UINT32_MAX;
-    pyh_interp *picked = NULL;
+    size_t picked = count;
     for (size_t i = 0; i < count; i++) {
-        pyh_interp *interp = route->interps[start + i < count ? start + i : start + i - count];
-        uint32_t load = pyh_interp_load(interp);
-        if (load < least && !pyh_call_holds_up(call, interp)) {
+        size_t place = start + i < count ? start + i : start + i - count;
+        uint32_t load = pyh_interp_load(route->interps[place]);
+        if (load < least && !pyh_call_holds_up(call, route->interps[place])) {
             least = load;
-            picked = interp;
+            picked = place;
         }
     }
     return picked;
 }
 
-pyh_interp *pyh_route_pick(pyh_route *route)
+size_t pyh_route_pick(pyh_route *route)
 {
-    return pick_for(route, NULL);
+    return route->interp_count > 1 ? pick_for(route, NULL) : 0;
 }
 
 /* When the least loaded one refused: any other that takes it. */
@@ -127,11 +144,11 @@ pyhost_status pyh_route_submit(pyh_route *route, pyh_call *call)
     if (route->interp_count == 0) {
         return PYHOST_UNAVAILABLE;
     }
-    pyh_interp *interp = pick_for(route, call);
-    if (interp == NULL) {
+    size_t place = pick_for(route, call);
+    if (place == route->interp_count) {
         return PYHOST_REENTRANT;
     }
-    pyhost_status status = pyh_interp_submit(interp, call);
+    pyhost_status status = pyh_interp_submit(route->interps[place], call);
     if (status != PYHOST_OK && route->interp_count > 1) {
         status = submit_to_any(route, call, status);
     }

@@ -20,6 +20,7 @@ typedef struct pyh_function {
     bool direct;         /* runs on the caller's thread */
     int64_t deadline_ns; /* default time for a call; PYH_NEVER for none */
     pyh_stats *stats;    /* owned */
+    pyh_stats_share **shares; /* of a direct function: one for each interpreter of the route, taken for it; or NULL */
 } pyh_function;
 
 typedef struct pyh_route {
@@ -43,8 +44,8 @@ pyh_route *pyh_route_unref(pyh_route *route);
 /* The function of that name, or NULL. */
 pyh_function *pyh_route_find(pyh_route *route, const char *function);
 
-/* The least loaded interpreter, borrowed; NULL if there are none. */
-struct pyh_interp *pyh_route_pick(pyh_route *route);
+/* The place of the least loaded interpreter in the route, which has some. */
+size_t pyh_route_pick(pyh_route *route);
 
 /* Queues a call with the least loaded interpreter that takes it: OK, FULL (counted), CLOSED when every one has ended
  * (the route is old), REENTRANT when the calling thread could only wait for itself, UNAVAILABLE for an empty route. */

@@ -21,14 +21,30 @@ pyh_stats *pyh_stats_ref(pyh_stats *stats)
 pyh_stats *pyh_stats_unref(pyh_stats *stats)
 {
     if (stats != NULL && atomic_fetch_sub_explicit(&stats->references, 1, memory_order_acq_rel) == 1) {
+        pyh_stats_share *share = atomic_load(&stats->shares);
+        while (share != NULL) {
+            pyh_stats_share *next = share->next;
+            free(share);
+            share = next;
+        }
         free(stats);
     }
     return NULL;
 }
 
-static void add(_Atomic uint64_t *counter, uint64_t amount)
+static uint64_t read(const _Atomic uint64_t *counter)
 {
-    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* alone: nobody else adds to it now. */
+static inline void add(_Atomic uint64_t *counter, uint64_t amount, bool alone)
+{
+    if (alone) {
+        atomic_store_explicit(counter, read(counter) + amount, memory_order_relaxed);
+    } else {
+        atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+    }
 }
 
 /* The bucket whose range holds the latency: its doubling by the highest bit, then two bits more. */
@@ -56,33 +72,100 @@ int64_t pyh_stats_bound_ns(unsigned bucket)
     return (int64_t)250 * (int64_t)(5 + quarter) * ((int64_t)1 << doubling);
 }
 
-void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns)
+static inline void record(pyh_counters *counters, pyhost_status status, int64_t latency_ns, bool alone)
 {
     uint64_t latency = latency_ns > 0 ? (uint64_t)latency_ns : 0;
     if (status == PYHOST_CLOSED) {
         return; /* no outcome: the call is sent anew */
     }
     if (status == PYHOST_FULL) {
-        add(&stats->rejected, 1);
+        add(&counters->rejected, 1, alone);
         return;
     }
     if (status == PYHOST_TIMEOUT || status == PYHOST_CANCELLED) {
-        add(&stats->timeouts, 1);
+        add(&counters->timeouts, 1, alone);
         return;
     }
-    add(status == PYHOST_OK ? &stats->calls : &stats->errors, 1);
-    add(&stats->total_ns, latency);
-    add(&stats->buckets[bucket_of(latency)], 1);
-    uint64_t maximum = atomic_load_explicit(&stats->maximum_ns, memory_order_relaxed);
-    while (latency > maximum && !atomic_compare_exchange_weak_explicit(&stats->maximum_ns, &maximum, latency,
+    add(status == PYHOST_OK ? &counters->calls : &counters->errors, 1, alone);
+    add(&counters->total_ns, latency, alone);
+    add(&counters->buckets[bucket_of(latency)], 1, alone);
+    uint64_t maximum = read(&counters->maximum_ns);
+    while (latency > maximum && !atomic_compare_exchange_weak_explicit(&counters->maximum_ns, &maximum, latency,
                                                                        memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns)
+{
+    record(&stats->counters, status, latency_ns, false);
+}
+
+void pyh_stats_share_record(pyh_stats_share *share, pyhost_status status, int64_t latency_ns)
+{
+    record(&share->counters, status, latency_ns, true);
+}
+
+static void note_long(pyh_stats *stats, bool is_long)
+{
+    if (is_long != atomic_load_explicit(&stats->is_long, memory_order_relaxed)) {
+        atomic_store_explicit(&stats->is_long, is_long, memory_order_relaxed);
     }
 }
 
 void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, bool is_long)
 {
-    add(&stats->processor_ns, (uint64_t)processor_ns);
-    if (is_long != atomic_load_explicit(&stats->is_long, memory_order_relaxed)) {
-        atomic_store_explicit(&stats->is_long, is_long, memory_order_relaxed);
+    add(&stats->counters.processor_ns, (uint64_t)processor_ns, false);
+    note_long(stats, is_long);
+}
+
+void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, bool is_long)
+{
+    add(&share->counters.processor_ns, (uint64_t)processor_ns, true);
+    note_long(stats, is_long);
+}
+
+pyh_stats_share *pyh_stats_take_share(pyh_stats *stats)
+{
+    for (pyh_stats_share *share = atomic_load(&stats->shares); share != NULL; share = share->next) {
+        if (!atomic_exchange(&share->is_taken, true)) {
+            return share;
+        }
+    }
+    pyh_stats_share *share = calloc(1, sizeof *share);
+    if (share != NULL) {
+        atomic_init(&share->is_taken, true);
+        share->next = atomic_load(&stats->shares);
+        while (!atomic_compare_exchange_weak(&stats->shares, &share->next, share)) {
+        }
+    }
+    return share;
+}
+
+void pyh_stats_give_back(pyh_stats_share *share)
+{
+    atomic_store(&share->is_taken, false);
+}
+
+static void add_up(pyh_figures *figures, const pyh_counters *counters)
+{
+    uint64_t maximum_ns = read(&counters->maximum_ns);
+    figures->calls += read(&counters->calls);
+    figures->errors += read(&counters->errors);
+    figures->timeouts += read(&counters->timeouts);
+    figures->rejected += read(&counters->rejected);
+    figures->total_ns += read(&counters->total_ns);
+    figures->maximum_ns = maximum_ns > figures->maximum_ns ? maximum_ns : figures->maximum_ns;
+    figures->processor_ns += read(&counters->processor_ns);
+    for (unsigned i = 0; i < PYH_STATS_BUCKETS; i++) {
+        figures->buckets[i] += read(&counters->buckets[i]);
+    }
+}
+
+void pyh_stats_read(pyh_stats *stats, pyh_figures *figures)
+{
+    *figures = (pyh_figures){0};
+    add_up(figures, &stats->counters);
+    for (pyh_stats_share *share = atomic_load(&stats->shares); share != NULL; share = share->next) {
+        add_up(figures, &share->counters);
     }
 }

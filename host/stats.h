@@ -1,5 +1,8 @@
-/* stats: counters and a histogram of latencies for one function. Any thread; relaxed atomics, as each number stands
- * alone. Reference counted: the routes of one version of a plugin share them. */
+/* stats: counters and a histogram of latencies for one function.
+ *
+ * Any thread adds to the numbers that are everybody's, atomically. Calls that run on their caller's thread are too short
+ * for that: each interpreter has a share of its own, which only a thread with its GIL adds to, by plain stores. Who
+ * reads takes the sum; each number stands alone. Reference counted: the routes of one version of a plugin share them. */
 #ifndef PYH_STATS_H
 #define PYH_STATS_H
 
@@ -13,8 +16,8 @@
  * from them is at most 25 % too high: four buckets divide a doubling evenly. */
 enum { PYH_STATS_BUCKETS = 1 + 4 * 26 + 1 };
 
-typedef struct pyh_stats {
-    _Atomic uint32_t references;
+/* atomic, relaxed */
+typedef struct pyh_counters {
     _Atomic uint64_t calls;    /* answered with a value */
     _Atomic uint64_t errors;   /* raised, bad arguments or bad result */
     _Atomic uint64_t timeouts; /* not answered by the deadline, or given up */
@@ -22,8 +25,20 @@ typedef struct pyh_stats {
     _Atomic uint64_t total_ns; /* of the calls and errors */
     _Atomic uint64_t maximum_ns;
     _Atomic uint64_t processor_ns; /* that its code has run */
-    _Atomic bool is_long;          /* a call took so long that its clock is worth reading */
     _Atomic uint64_t buckets[PYH_STATS_BUCKETS];
+} pyh_counters;
+
+typedef struct pyh_stats_share {
+    pyh_counters counters;
+    _Atomic bool is_taken;
+    struct pyh_stats_share *next; /* fixed once it is listed */
+} pyh_stats_share;
+
+typedef struct pyh_stats {
+    _Atomic uint32_t references;
+    _Atomic bool is_long; /* a call took so long that its clock is worth reading */
+    pyh_counters counters;
+    _Atomic(pyh_stats_share *) shares; /* owned; it only grows, as what a share has counted stays */
 } pyh_stats;
 
 /* All zero. NULL: no memory. */
@@ -36,6 +51,22 @@ void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns
 
 /* Adds processor time, and notes whether the call was long. */
 void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, bool is_long);
+
+/* A share that nobody has, part of the stats; NULL: no memory. Give it back when nobody adds to it any more. */
+pyh_stats_share *pyh_stats_take_share(pyh_stats *stats);
+void pyh_stats_give_back(pyh_stats_share *share);
+
+/* As record and charge, by the one thread that adds to the share now. */
+void pyh_stats_share_record(pyh_stats_share *share, pyhost_status status, int64_t latency_ns);
+void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, bool is_long);
+
+/* The counters as they stand, summed up. */
+typedef struct pyh_figures {
+    uint64_t calls, errors, timeouts, rejected, total_ns, maximum_ns, processor_ns;
+    uint64_t buckets[PYH_STATS_BUCKETS];
+} pyh_figures;
+
+void pyh_stats_read(pyh_stats *stats, pyh_figures *figures);
 
 /* The upper bound of a bucket in nanoseconds; INT64_MAX for the last. */
 int64_t pyh_stats_bound_ns(unsigned bucket);

@@ -79,10 +79,14 @@ int64_t pyh_now_ns(void)
     return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
 }
 
+int64_t pyh_deadline_from(int64_t at_ns, int64_t timeout_ns)
+{
+    return timeout_ns >= PYH_NEVER - at_ns ? PYH_NEVER : at_ns + timeout_ns;
+}
+
 int64_t pyh_deadline_after(int64_t timeout_ns)
 {
-    int64_t now = pyh_now_ns();
-    return timeout_ns >= PYH_NEVER - now ? PYH_NEVER : now + timeout_ns;
+    return pyh_deadline_from(pyh_now_ns(), timeout_ns);
 }
 
 static struct timespec to_timespec(int64_t time_ns)

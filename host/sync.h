@@ -19,7 +19,7 @@ typedef enum pyh_rank {
     PYH_RANK_BACKGROUND,   /* background: the stretches under way */
     PYH_RANK_CALLBACKS,    /* api_call: starting and ending the thread of callbacks */
     PYH_RANK_HOST_FUNCTIONS, /* api_host: the table */
-    PYH_RANK_FUNCTION,     /* api_function: the route that a handle has found */
+    PYH_RANK_HANDLE,       /* handle: the route that it has found */
     PYH_RANK_ROUTER,       /* router: the table of routes */
     PYH_RANK_INTERP,       /* interp: its list of direct thread states */
     PYH_RANK_CHANNEL,      /* channel: the ring */
@@ -47,7 +47,8 @@ void pyh_mutex_unlock(pyh_mutex *mutex);
 #define PYH_NEVER INT64_MAX
 int64_t pyh_now_ns(void);
 
-/* Now plus timeout_ns, saturating at PYH_NEVER. */
+/* timeout_ns after that time, or after now, saturating at PYH_NEVER. */
+int64_t pyh_deadline_from(int64_t at_ns, int64_t timeout_ns);
 int64_t pyh_deadline_after(int64_t timeout_ns);
 
 /* A condition variable on the monotonic clock. */

@@ -42,7 +42,7 @@ static inline pyhost_status accounts_visit(const plugins *made, size_t index, si
 {
     pyh_message *request = plugins_request(count, argument, 0);
     pyhost_status status =
-        pyh_direct_call(made->interps[index], &made->route->functions[function], function, request, PYH_NEVER, reply);
+        plugins_visit(made->interps[index], &made->route->functions[function], function, request, PYH_NEVER, reply);
     pyh_message_unref(request);
     return status;
 }

@@ -49,7 +49,7 @@ static inline size_t empty_inbox(pyh_interp *interp)
     size_t count = 0;
     void *call;
     while (pyh_channel_receive(&interp->inbox, 0, &call) == PYHOST_OK) {
-        pyh_interp_finished(interp);
+        pyh_interp_drop_call(interp);
         pyh_call_unref(call);
         count++;
     }

@@ -10,6 +10,7 @@
 #include "calls.h"
 #include "codecs.h"
 #include "core.h"
+#include "direct.h"
 #include "runtime.h"
 
 /* The plugin's functions, in its order. */
@@ -180,13 +181,29 @@ static inline plugins plugins_make(size_t count)
     return plugins_make_limited(count, PYH_NO_LIMIT);
 }
 
+/* Runs the interpreter's function number `index` on this thread. */
+static inline pyhost_status plugins_visit(pyh_interp *interp, pyh_function *function, size_t index,
+                                          pyh_message *request, int64_t deadline_ns, pyh_message **reply)
+{
+    pyh_invocation invocation = {
+        .function = function,
+        .index = index,
+        .request = request,
+        .started_ns = pyh_now_ns(),
+        .deadline_ns = deadline_ns,
+    };
+    pyhost_status status = pyh_direct_call(interp, PyThreadState_GetUnchecked(), &invocation);
+    *reply = invocation.reply;
+    return status;
+}
+
 /* Waits until it has ended, in order and with nothing left. */
 static inline void plugins_check_ended(pyh_interp *interp)
 {
     CHECK_STATUS(pyh_event_wait(&interp->ended, PYH_NEVER), PYHOST_OK);
     CHECK_EQUAL(interp->state, PYH_INTERP_STOPPED);
     CHECK_EQUAL(pyh_interp_load(interp), 0);
-    CHECK_EQUAL(interp->running, 0);
+    CHECK_EQUAL(pyh_interp_running(interp), 0);
 }
 
 /* Ends them all. */

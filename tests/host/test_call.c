@@ -9,7 +9,7 @@ enum { ANSWERERS = 3, ROUNDS = 2000, CHAIN = 200000 };
 static uint64_t answers_counted(const pyh_route *route)
 {
     const pyh_stats *stats = route->functions[0].stats;
-    return stats->calls + stats->errors + stats->timeouts;
+    return stats->counters.calls + stats->counters.errors + stats->counters.timeouts;
 }
 
 static void new_calls_have_no_limit_and_no_answer(void)

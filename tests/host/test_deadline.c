@@ -9,7 +9,7 @@ enum { ROUNDS = 500, SOON_NS = 1000 * 1000 };
 static uint64_t answers_counted(const pyh_route *route)
 {
     const pyh_stats *stats = route->functions[0].stats;
-    return stats->calls + stats->errors + stats->timeouts;
+    return stats->counters.calls + stats->counters.errors + stats->counters.timeouts;
 }
 
 typedef struct {
@@ -28,7 +28,7 @@ static void waiting_ends_at_the_deadline(void)
     CHECK_STATUS(call->status, PYHOST_TIMEOUT);
     CHECK(call->reply == NULL);
     CHECK(!pyh_call_answer(call, PYHOST_OK, message_with('l')));
-    CHECK_EQUAL(route->functions[0].stats->timeouts, 1);
+    CHECK_EQUAL(route->functions[0].stats->counters.timeouts, 1);
     pyh_call_unref(call);
     pyh_route_unref(route);
 }

@@ -13,7 +13,7 @@ enum { CALLERS = 4, CALLS_EACH = 100, ROUNDS = 10, SOON_NS = 20 * 1000 * 1000 };
 static pyhost_status add(pyh_interp *interp, uint64_t left, uint64_t right)
 {
     pyh_message *request = plugins_request(2, left, right), *reply = NULL;
-    pyhost_status status = pyh_direct_call(interp, &counted, PLUGIN_ADD, request, PYH_NEVER, &reply);
+    pyhost_status status = plugins_visit(interp, &counted, PLUGIN_ADD, request, PYH_NEVER, &reply);
     if (status == PYHOST_OK) {
         CHECK_EQUAL(plugins_integer(reply), left + right);
     } else {
@@ -79,7 +79,7 @@ static pyhost_status call_attached(const plugins *made, size_t index, int64_t de
 {
     pyh_message *request = plugins_request(0, 0, 0);
     plugins_attach();
-    pyhost_status status = pyh_direct_call(made->interps[0], &counted, index, request, deadline_ns, reply);
+    pyhost_status status = plugins_visit(made->interps[0], &counted, index, request, deadline_ns, reply);
     plugins_detach();
     pyh_message_unref(request);
     return status;

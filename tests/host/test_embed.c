@@ -20,7 +20,7 @@ static void interpreters_answer_many_threads(void)
         served += made.interps[i]->served;
     }
     CHECK_EQUAL(served, CALLERS * CALLS_EACH);
-    CHECK_EQUAL(made.route->functions[PLUGIN_ADD].stats->calls, CALLERS * CALLS_EACH);
+    CHECK_EQUAL(made.route->functions[PLUGIN_ADD].stats->counters.calls, CALLERS * CALLS_EACH);
     plugins_clear(&made);
 }
 
@@ -58,8 +58,8 @@ static void failures_are_told(void)
                  "value.startswith('TypeError: ') and 'right' in value");
     check_answer(&made, PLUGIN_ADD, codec_message("?", 1), PYHOST_UNENCODABLE, "value.startswith('ValueError: ')");
     check_answer(&made, PLUGIN_UNSENDABLE, plugins_request(0, 0, 0), PYHOST_BAD_RESULT, "'lambda' in value");
-    CHECK_EQUAL(made.route->functions[PLUGIN_FAIL].stats->errors, 1);
-    CHECK_EQUAL(made.route->functions[PLUGIN_ADD].stats->errors, 2);
+    CHECK_EQUAL(made.route->functions[PLUGIN_FAIL].stats->counters.errors, 1);
+    CHECK_EQUAL(made.route->functions[PLUGIN_ADD].stats->counters.errors, 2);
     plugins_clear(&made);
 }
 

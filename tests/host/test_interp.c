@@ -89,7 +89,7 @@ static void batches_are_sent_as_far_as_they_fit(void)
     }
     CHECK_EQUAL(empty_inbox(interp), 2);
     CHECK_EQUAL(pyh_interp_load(interp), 0);
-    CHECK_EQUAL(interp->served, 2);
+    CHECK_EQUAL(interp->served, 0); /* none has run */
     CHECK_EQUAL(interp->references, 1);
     pyh_interp_unref(interp);
     pyh_route_unref(route);

@@ -22,7 +22,7 @@ static void a_thread_that_stays_does_not_end_the_process(void)
     CHECK_STATUS(pyh_event_wait(&lost->ended, PYH_NEVER), PYHOST_OK);
     CHECK_EQUAL(lost->state, PYH_INTERP_LOST);
     CHECK_EQUAL(pyh_interp_lost_count(), 1);
-    CHECK_STATUS(pyh_direct_call(lost, &counted, PLUGIN_COUNT, request, PYH_NEVER, &reply), PYHOST_CLOSED);
+    CHECK_STATUS(plugins_visit(lost, &counted, PLUGIN_COUNT, request, PYH_NEVER, &reply), PYHOST_CLOSED);
     for (uint64_t i = 0; i < 10; i++) {
         plugins_add(&made, i, 1);
     }

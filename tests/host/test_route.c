@@ -71,7 +71,7 @@ static void functions_are_copied_and_found(void)
     CHECK(found == &route->functions[0]);
     CHECK(found->direct);
     CHECK_EQUAL(found->deadline_ns, 77);
-    CHECK_EQUAL(found->stats->calls, 0);
+    CHECK_EQUAL(found->stats->counters.calls, 0);
     CHECK(pyh_route_find(route, "functio") == NULL);
     CHECK(pyh_route_find(route, "") == NULL);
     CHECK(pyh_route_unref(route) == NULL);
@@ -81,7 +81,6 @@ static void functions_are_copied_and_found(void)
 static void routes_without_interpreters_are_unavailable(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
-    CHECK(pyh_route_pick(route) == NULL);
     CHECK_STATUS(submit(route), PYHOST_UNAVAILABLE);
     pyh_route_unref(route);
 }
@@ -89,14 +88,14 @@ static void routes_without_interpreters_are_unavailable(void)
 static void the_least_loaded_is_picked(void)
 {
     fixture made = make_fixture(INBOX);
-    atomic_store(&made.interps[0]->load, 5);
-    atomic_store(&made.interps[1]->load, 3);
-    atomic_store(&made.interps[2]->load, 4);
+    atomic_store(&made.interps[0]->occupancy, 5);
+    atomic_store(&made.interps[1]->occupancy, 3);
+    atomic_store(&made.interps[2]->occupancy, 4);
     for (int i = 0; i < 6; i++) {
-        CHECK(pyh_route_pick(made.route) == made.interps[1]);
+        CHECK_EQUAL(pyh_route_pick(made.route), 1);
     }
     for (size_t i = 0; i < CHECK_COUNT(made.interps); i++) {
-        atomic_store(&made.interps[i]->load, 0);
+        atomic_store(&made.interps[i]->occupancy, 0);
     }
     clear_fixture(&made);
 }
@@ -106,10 +105,9 @@ static void equals_take_turns(void)
     fixture made = make_fixture(INBOX);
     size_t picked[3] = {0};
     for (int i = 0; i < 30; i++) {
-        pyh_interp *interp = pyh_route_pick(made.route);
-        for (size_t j = 0; j < 3; j++) {
-            picked[j] += interp == made.interps[j];
-        }
+        size_t place = pyh_route_pick(made.route);
+        CHECK(place < 3);
+        picked[place]++;
     }
     for (size_t j = 0; j < 3; j++) {
         CHECK_EQUAL(picked[j], 10);
@@ -127,11 +125,11 @@ static void calls_spread_until_all_are_full(void)
     for (int i = 0; i < 3; i++) {
         CHECK_STATUS(submit(made.route), PYHOST_OK);
     }
-    CHECK_EQUAL(made.route->functions[0].stats->rejected, 0);
+    CHECK_EQUAL(made.route->functions[0].stats->counters.rejected, 0);
     CHECK_STATUS(submit(made.route), PYHOST_FULL);
     CHECK_STATUS(submit(made.route), PYHOST_FULL);
-    CHECK_EQUAL(made.route->functions[0].stats->rejected, 2);
-    CHECK_EQUAL(made.route->functions[1].stats->rejected, 0);
+    CHECK_EQUAL(made.route->functions[0].stats->counters.rejected, 2);
+    CHECK_EQUAL(made.route->functions[1].stats->counters.rejected, 0);
     check_depths(&made, 2, 2, 2);
     clear_fixture(&made);
 }
@@ -149,7 +147,7 @@ static void closed_interpreters_are_passed_by(void)
     CHECK_STATUS(submit(made.route), PYHOST_FULL);
     pyh_interp_close(made.interps[2]);
     CHECK_STATUS(submit(made.route), PYHOST_CLOSED);
-    CHECK_EQUAL(made.route->functions[0].stats->rejected, 2);
+    CHECK_EQUAL(made.route->functions[0].stats->counters.rejected, 2);
     clear_fixture(&made);
 }
 
@@ -221,9 +219,9 @@ static void functions_count_on_in_the_next_route(void)
     pyh_route *second = pyh_route_new("plugin", NULL, 0, functions, 2, first);
     CHECK(second->functions[0].stats == first->functions[0].stats);
     pyh_route_unref(first);
-    CHECK_EQUAL(second->functions[0].stats->calls, 1);
+    CHECK_EQUAL(second->functions[0].stats->counters.calls, 1);
     CHECK_EQUAL(second->functions[0].stats->references, 1);
-    CHECK_EQUAL(second->functions[1].stats->calls, 0);
+    CHECK_EQUAL(second->functions[1].stats->counters.calls, 0);
     pyh_route_unref(second);
 }
 

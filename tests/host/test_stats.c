@@ -12,8 +12,8 @@ static unsigned bucket_of(int64_t latency_ns)
     unsigned found = PYH_STATS_BUCKETS;
     pyh_stats_record(&stats, PYHOST_OK, latency_ns);
     for (unsigned i = 0; i < PYH_STATS_BUCKETS; i++) {
-        if (stats.buckets[i] > 0) {
-            CHECK_EQUAL(stats.buckets[i], 1);
+        if (stats.counters.buckets[i] > 0) {
+            CHECK_EQUAL(stats.counters.buckets[i], 1);
             CHECK_EQUAL(found, PYH_STATS_BUCKETS);
             found = i;
         }
@@ -66,10 +66,10 @@ static void negative_latencies_count_as_none(void)
 {
     pyh_stats stats = {0};
     pyh_stats_record(&stats, PYHOST_OK, -5);
-    CHECK_EQUAL(stats.calls, 1);
-    CHECK_EQUAL(stats.total_ns, 0);
-    CHECK_EQUAL(stats.maximum_ns, 0);
-    CHECK_EQUAL(stats.buckets[0], 1);
+    CHECK_EQUAL(stats.counters.calls, 1);
+    CHECK_EQUAL(stats.counters.total_ns, 0);
+    CHECK_EQUAL(stats.counters.maximum_ns, 0);
+    CHECK_EQUAL(stats.counters.buckets[0], 1);
 }
 
 typedef struct {
@@ -88,13 +88,13 @@ static void outcomes_have_their_counters(void)
         pyh_stats stats = {0};
         uint64_t timed = rows[i].calls + rows[i].errors;
         pyh_stats_record(&stats, rows[i].status, 7000);
-        CHECK_EQUAL(stats.calls, rows[i].calls);
-        CHECK_EQUAL(stats.errors, rows[i].errors);
-        CHECK_EQUAL(stats.timeouts, rows[i].timeouts);
-        CHECK_EQUAL(stats.rejected, rows[i].rejected);
-        CHECK_EQUAL(stats.total_ns, 7000 * timed);
-        CHECK_EQUAL(stats.maximum_ns, 7000 * timed);
-        CHECK_EQUAL(stats.buckets[bucket_of(7000)], timed);
+        CHECK_EQUAL(stats.counters.calls, rows[i].calls);
+        CHECK_EQUAL(stats.counters.errors, rows[i].errors);
+        CHECK_EQUAL(stats.counters.timeouts, rows[i].timeouts);
+        CHECK_EQUAL(stats.counters.rejected, rows[i].rejected);
+        CHECK_EQUAL(stats.counters.total_ns, 7000 * timed);
+        CHECK_EQUAL(stats.counters.maximum_ns, 7000 * timed);
+        CHECK_EQUAL(stats.counters.buckets[bucket_of(7000)], timed);
     }
 }
 
@@ -112,13 +112,68 @@ static void threads_lose_no_record(void)
     uint64_t total = (uint64_t)RECORDERS * RECORDS_EACH, in_buckets = 0;
     threads_run(RECORDERS, record, &stats);
     for (unsigned i = 0; i < PYH_STATS_BUCKETS; i++) {
-        in_buckets += stats.buckets[i];
+        in_buckets += stats.counters.buckets[i];
     }
     CHECK_EQUAL(in_buckets, total);
-    CHECK_EQUAL(stats.calls, total / 2);
-    CHECK_EQUAL(stats.errors, total / 2);
-    CHECK_EQUAL(stats.total_ns, total * (total - 1) / 2);
-    CHECK_EQUAL(stats.maximum_ns, total - 1);
+    CHECK_EQUAL(stats.counters.calls, total / 2);
+    CHECK_EQUAL(stats.counters.errors, total / 2);
+    CHECK_EQUAL(stats.counters.total_ns, total * (total - 1) / 2);
+    CHECK_EQUAL(stats.counters.maximum_ns, total - 1);
+}
+
+/* What shares have counted stays when they are given back, and the next one who takes one counts on. */
+static void shares_count_for_the_whole(void)
+{
+    pyh_stats *stats = pyh_stats_new();
+    pyh_figures figures;
+    CHECK(stats != NULL);
+    pyh_stats_share *first = pyh_stats_take_share(stats), *second = pyh_stats_take_share(stats);
+    CHECK(first != NULL && second != NULL && first != second);
+    pyh_stats_record(stats, PYHOST_OK, 1000);
+    pyh_stats_charge(stats, 10, false);
+    pyh_stats_share_record(first, PYHOST_RAISED, 3000);
+    pyh_stats_share_charge(first, stats, 20, true);
+    CHECK(stats->is_long);
+    pyh_stats_share_record(second, PYHOST_TIMEOUT, 7000);
+    pyh_stats_give_back(first);
+    CHECK(pyh_stats_take_share(stats) == first);
+    pyh_stats_share_record(first, PYHOST_OK, 2000);
+    pyh_stats_read(stats, &figures);
+    CHECK_EQUAL(figures.calls, 2);
+    CHECK_EQUAL(figures.errors, 1);
+    CHECK_EQUAL(figures.timeouts, 1);
+    CHECK_EQUAL(figures.rejected, 0);
+    CHECK_EQUAL(figures.total_ns, 6000);
+    CHECK_EQUAL(figures.maximum_ns, 3000);
+    CHECK_EQUAL(figures.processor_ns, 30);
+    CHECK_EQUAL(figures.buckets[bucket_of(1000)] + figures.buckets[bucket_of(2000)] + figures.buckets[bucket_of(3000)],
+                3);
+    pyh_stats_unref(stats);
+}
+
+/* Each thread takes a share, adds to it and gives it back, over and over. */
+static void record_alone(size_t index, void *shared)
+{
+    (void)index;
+    for (int i = 0; i < RECORDS_EACH / 10; i++) {
+        pyh_stats_share *share = pyh_stats_take_share(shared);
+        CHECK(share != NULL);
+        for (int j = 0; j < 10; j++) {
+            pyh_stats_share_record(share, PYHOST_OK, 1);
+        }
+        pyh_stats_give_back(share);
+    }
+}
+
+static void a_share_has_one_owner_at_a_time(void)
+{
+    pyh_stats *stats = pyh_stats_new();
+    pyh_figures figures;
+    CHECK(stats != NULL);
+    threads_run(RECORDERS, record_alone, stats);
+    pyh_stats_read(stats, &figures);
+    CHECK_EQUAL(figures.calls, RECORDERS * RECORDS_EACH);
+    pyh_stats_unref(stats);
 }
 
 int main(int argc, char **argv)
@@ -129,6 +184,8 @@ int main(int argc, char **argv)
         CHECK_TEST(negative_latencies_count_as_none),
         CHECK_TEST(outcomes_have_their_counters),
         CHECK_TEST(threads_lose_no_record),
+        CHECK_TEST(shares_count_for_the_whole),
+        CHECK_TEST(a_share_has_one_owner_at_a_time),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }
