@@ -1,4 +1,4 @@
-/* Tests of channel: order, backpressure, closing, the notifier, and that many threads lose and double nothing. */
+/* Tests of channel: order, backpressure, waiting, closing, the notifier, and that many threads lose and double nothing. */
 #include "channel.h"
 
 #include <stdlib.h>
@@ -147,6 +147,88 @@ static void batches_wake_a_receiver_for_each_item(void)
     }
 }
 
+static void sending_to_a_full_one_times_out(void)
+{
+    pyh_channel channel = {0};
+    CHECK_STATUS(pyh_channel_init(&channel, 1), PYHOST_OK);
+    CHECK_STATUS(pyh_channel_send_wait(&channel, item_of(0, 0), 0), PYHOST_OK);
+    CHECK_STATUS(pyh_channel_send_wait(&channel, item_of(0, 1), 0), PYHOST_FULL);
+    CHECK_STATUS(pyh_channel_send_wait(&channel, item_of(0, 1), pyh_now_ns() - 1), PYHOST_FULL);
+    int64_t deadline = pyh_deadline_after(1000000);
+    CHECK_STATUS(pyh_channel_send_wait(&channel, item_of(0, 1), deadline), PYHOST_FULL);
+    CHECK(pyh_now_ns() >= deadline);
+    check_next(&channel, item_of(0, 0));
+    check_none(&channel, 0, PYHOST_TIMEOUT);
+    CHECK_STATUS(pyh_channel_send_wait(&channel, item_of(0, 2), deadline), PYHOST_OK);
+    check_next(&channel, item_of(0, 2));
+    pyh_channel_close(&channel);
+    CHECK_STATUS(pyh_channel_send_wait(&channel, item_of(0, 3), PYH_NEVER), PYHOST_CLOSED);
+    pyh_channel_deinit(&channel);
+}
+
+/* Waits until so many senders sleep. */
+static void wait_blocked(pyh_channel *channel, size_t count)
+{
+    for (size_t blocked = 0; blocked < count;) {
+        sched_yield();
+        pyh_mutex_lock(&channel->mutex);
+        blocked = channel->blocked;
+        pyh_mutex_unlock(&channel->mutex);
+    }
+}
+
+static void make_room_or_wait_for_it(size_t index, void *shared)
+{
+    pyh_channel *channel = shared;
+    void *item;
+    if (index > 0) {
+        CHECK_STATUS(pyh_channel_send_wait(channel, item_of(index, 0), PYH_NEVER), PYHOST_OK);
+        return;
+    }
+    wait_blocked(channel, SENDERS);
+    for (size_t i = 0; i < 1 + SENDERS; i++) {
+        CHECK_STATUS(pyh_channel_receive(channel, PYH_NEVER, &item), PYHOST_OK);
+    }
+}
+
+/* Every sender sleeps when the first item is taken. */
+static void each_item_that_is_taken_wakes_a_sender(void)
+{
+    for (int round = 0; round < 50; round++) {
+        pyh_channel channel = {0};
+        CHECK_STATUS(pyh_channel_init(&channel, 1), PYHOST_OK);
+        CHECK_STATUS(send_one(&channel, item_of(0, 0)), PYHOST_OK);
+        threads_run(1 + SENDERS, make_room_or_wait_for_it, &channel);
+        CHECK_EQUAL(pyh_channel_depth(&channel), 0);
+        pyh_channel_deinit(&channel);
+    }
+}
+
+static void close_or_wait_for_room(size_t index, void *shared)
+{
+    if (index > 0) {
+        CHECK_STATUS(pyh_channel_send_wait(shared, item_of(index, 0), PYH_NEVER), PYHOST_CLOSED);
+    } else {
+        wait_blocked(shared, SENDERS);
+        CHECK(!pyh_channel_is_closed(shared));
+        pyh_channel_close(shared);
+        CHECK(pyh_channel_is_closed(shared));
+    }
+}
+
+static void closing_wakes_every_sender(void)
+{
+    for (int round = 0; round < 50; round++) {
+        pyh_channel channel = {0};
+        CHECK_STATUS(pyh_channel_init(&channel, 1), PYHOST_OK);
+        CHECK_STATUS(send_one(&channel, item_of(0, 0)), PYHOST_OK);
+        threads_run(1 + SENDERS, close_or_wait_for_room, &channel);
+        check_next(&channel, item_of(0, 0));
+        check_none(&channel, PYH_NEVER, PYHOST_CLOSED);
+        pyh_channel_deinit(&channel);
+    }
+}
+
 static bool is_notified(pyh_notifier *notifier)
 {
     bool notified = pyh_notifier_wait(notifier, pyh_now_ns() - 1) == PYHOST_OK;
@@ -182,6 +264,27 @@ static void notifier_tells_of_the_first_item_and_of_the_end(void)
     pyh_channel_deinit(&channel);
 }
 
+static void notifiers_are_calmed_when_nothing_is_there(void)
+{
+    pyh_channel channel = {0};
+    pyh_notifier notifier;
+    CHECK_STATUS(pyh_channel_init(&channel, 4), PYHOST_OK);
+    CHECK_STATUS(pyh_notifier_init(&notifier), PYHOST_OK);
+    pyh_channel_calm(&channel);
+    pyh_channel_set_notifier(&channel, &notifier);
+    CHECK_STATUS(send_one(&channel, item_of(0, 0)), PYHOST_OK);
+    pyh_channel_calm(&channel);
+    CHECK_STATUS(pyh_notifier_wait(&notifier, pyh_now_ns() - 1), PYHOST_OK);
+    check_next(&channel, item_of(0, 0));
+    pyh_channel_calm(&channel);
+    CHECK(!is_notified(&notifier));
+    pyh_channel_close(&channel);
+    pyh_channel_calm(&channel);
+    CHECK(is_notified(&notifier));
+    pyh_notifier_deinit(&notifier);
+    pyh_channel_deinit(&channel);
+}
+
 static void new_notifiers_learn_of_what_is_there(void)
 {
     pyh_channel channel = {0};
@@ -205,6 +308,7 @@ static void new_notifiers_learn_of_what_is_there(void)
 /* What many threads send and receive. */
 typedef struct {
     pyh_channel channel;
+    bool waits; /* senders do, one item at a time, where there is no room */
     atomic_uint senders_left;
     atomic_uchar received[1 + SENDERS * ITEMS_EACH];
 } traffic;
@@ -212,6 +316,13 @@ typedef struct {
 static void send_items(traffic *self, size_t sender)
 {
     size_t next = 0;
+    while (self->waits && next < ITEMS_EACH) {
+        /* Deadlines that pass now and then. */
+        int64_t deadline_ns = next % 3 == 0 ? PYH_NEVER : pyh_deadline_after((int64_t)next % 5 * 1000);
+        pyhost_status status = pyh_channel_send_wait(&self->channel, item_of(sender, next), deadline_ns);
+        CHECK(status == PYHOST_OK || (status == PYHOST_FULL && deadline_ns != PYH_NEVER));
+        next += status == PYHOST_OK;
+    }
     while (next < ITEMS_EACH) {
         void *batch[BATCH_MOST];
         size_t sent, count = 1 + next % BATCH_MOST;
@@ -251,15 +362,28 @@ static void send_or_receive(size_t index, void *shared)
     }
 }
 
+static void check_traffic(traffic *shared, size_t capacity)
+{
+    atomic_init(&shared->senders_left, SENDERS);
+    CHECK_STATUS(pyh_channel_init(&shared->channel, capacity), PYHOST_OK);
+    threads_run(SENDERS + RECEIVERS, send_or_receive, shared);
+    for (size_t i = 1; i < CHECK_COUNT(shared->received); i++) {
+        CHECK_EQUAL(shared->received[i], 1);
+    }
+    pyh_channel_deinit(&shared->channel);
+}
+
 static void every_item_arrives_exactly_once(void)
 {
-    static traffic shared = {.senders_left = SENDERS};
-    CHECK_STATUS(pyh_channel_init(&shared.channel, 16), PYHOST_OK);
-    threads_run(SENDERS + RECEIVERS, send_or_receive, &shared);
-    for (size_t i = 1; i < CHECK_COUNT(shared.received); i++) {
-        CHECK_EQUAL(shared.received[i], 1);
-    }
-    pyh_channel_deinit(&shared.channel);
+    static traffic shared;
+    check_traffic(&shared, 16);
+}
+
+static void every_item_that_waited_arrives_exactly_once(void)
+{
+    static traffic tight = {.waits = true}, wide = {.waits = true};
+    check_traffic(&tight, 1);
+    check_traffic(&wide, 8);
 }
 
 static void empty_channels_can_be_resized(void)
@@ -291,9 +415,14 @@ int main(int argc, char **argv)
         CHECK_TEST(closed_channels_give_what_they_accepted),
         CHECK_TEST(closing_wakes_every_receiver),
         CHECK_TEST(batches_wake_a_receiver_for_each_item),
+        CHECK_TEST(sending_to_a_full_one_times_out),
+        CHECK_TEST(each_item_that_is_taken_wakes_a_sender),
+        CHECK_TEST(closing_wakes_every_sender),
         CHECK_TEST(notifier_tells_of_the_first_item_and_of_the_end),
+        CHECK_TEST(notifiers_are_calmed_when_nothing_is_there),
         CHECK_TEST(new_notifiers_learn_of_what_is_there),
         CHECK_TEST(every_item_arrives_exactly_once),
+        CHECK_TEST(every_item_that_waited_arrives_exactly_once),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }
