@@ -5,6 +5,7 @@
 #include "call.h"
 #include "message.h"
 #include "pyhost.h"
+#include "value_channel.h"
 
 /* The public objects that are internal ones under another name. */
 static inline pyh_message *pyh_message_of(const pyhost_value *value)
@@ -20,6 +21,16 @@ static inline pyhost_value *pyh_value_of(pyh_message *message)
 static inline pyh_call *pyh_call_of(const pyhost_call *call)
 {
     return (pyh_call *)(uintptr_t)call;
+}
+
+static inline pyh_value_channel *pyh_channel_of(const pyhost_channel *channel)
+{
+    return (pyh_value_channel *)(uintptr_t)channel;
+}
+
+static inline pyhost_channel *pyh_channel_to_public(pyh_value_channel *channel)
+{
+    return (pyhost_channel *)channel;
 }
 
 /* Text that need not end with a zero byte; NULL for "". */

@@ -417,6 +417,14 @@ pyhost_status pyhost_builder_buffer(pyhost_builder *builder, void *data, size_t 
     return outcome(builder);
 }
 
+pyhost_status pyhost_builder_channel(pyhost_builder *builder, const pyhost_channel *channel)
+{
+    if (begin_tagged(builder, PYH_TAG_CHANNEL) == PYHOST_OK) {
+        pyh_writer_share(&builder->writer, pyh_value_channel_as_buffer(pyh_channel_of(channel)));
+    }
+    return outcome(builder);
+}
+
 static bool tag_of_container(pyhost_kind kind, pyh_tag *tag)
 {
     switch (kind) {
@@ -503,6 +511,17 @@ static void unref_message(void *context, void *data)
     pyh_message_unref(context);
 }
 
+/* One of the message's buffers for another message: it keeps this one, but a channel is itself. */
+static pyh_buffer shared_buffer(pyh_message *message, uint32_t index)
+{
+    const pyh_buffer *buffer = &message->buffers[index];
+    pyh_value_channel *channel = pyh_value_channel_of_buffer(buffer);
+    if (channel != NULL) {
+        return pyh_value_channel_as_buffer(channel);
+    }
+    return (pyh_buffer){buffer->data, buffer->size, unref_message, pyh_message_ref(message)};
+}
+
 /* Appends encoded bytes that take count buffers of the message, from the first on. */
 static pyhost_status append(pyhost_builder *builder, const unsigned char *bytes, size_t size, pyh_message *message,
                             uint32_t first, uint32_t count)
@@ -510,9 +529,7 @@ static pyhost_status append(pyhost_builder *builder, const unsigned char *bytes,
     if (builder->status == PYHOST_OK && begin(builder) == PYHOST_OK) {
         pyh_writer_bytes(&builder->writer, bytes, size);
         for (uint32_t i = first; i < first + count && builder->writer.status == PYHOST_OK; i++) {
-            pyh_buffer shared = {message->buffers[i].data, message->buffers[i].size, unref_message,
-                                 pyh_message_ref(message)};
-            pyh_writer_share(&builder->writer, shared);
+            pyh_writer_share(&builder->writer, shared_buffer(message, i));
         }
     }
     return outcome(builder);

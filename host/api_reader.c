@@ -84,6 +84,8 @@ static pyhost_kind kind_of(unsigned char tag)
         return PYHOST_KIND_BUFFER;
     case PYH_TAG_PICKLE:
         return PYHOST_KIND_PICKLE;
+    case PYH_TAG_CHANNEL:
+        return PYHOST_KIND_CHANNEL;
     default:
         return PYHOST_KIND_END;
     }
@@ -468,6 +470,42 @@ pyhost_status pyhost_reader_timezone(pyhost_reader *reader, int64_t *offset_us)
     return move(reader, &copy, status == PYHOST_OK ? read_offset(&copy, offset_us) : status);
 }
 
+/* Takes the next buffer beside the value, NULL: there is none. */
+static const pyh_buffer *read_beside(pyhost_reader *reader)
+{
+    const pyh_message *message = pyh_message_of(reader->value);
+    return reader->next_buffer < message->buffer_count ? &message->buffers[reader->next_buffer++] : NULL;
+}
+
+/* The same for a memoryview's memory: a channel has none. */
+static const pyh_buffer *read_memory(pyhost_reader *reader)
+{
+    const pyh_buffer *buffer = read_beside(reader);
+    return buffer != NULL && pyh_value_channel_of_buffer(buffer) == NULL ? buffer : NULL;
+}
+
+/* The next value, a channel, borrowed. */
+static pyhost_status read_channel(pyhost_reader *reader, pyh_value_channel **channel)
+{
+    pyhost_reader copy = *reader;
+    if (expect(&copy, PYH_TAG_CHANNEL) != PYHOST_OK) {
+        return PYHOST_WRONG_KIND;
+    }
+    const pyh_buffer *buffer = read_beside(&copy);
+    *channel = buffer != NULL ? pyh_value_channel_of_buffer(buffer) : NULL;
+    return move(reader, &copy, *channel != NULL ? PYHOST_OK : PYHOST_MALFORMED);
+}
+
+pyhost_status pyhost_reader_channel(pyhost_reader *reader, pyhost_channel **channel)
+{
+    pyh_value_channel *found;
+    pyhost_status status = read_channel(reader, &found);
+    if (status == PYHOST_OK) {
+        *channel = pyh_channel_to_public(pyh_value_channel_ref(found));
+    }
+    return status;
+}
+
 /* The shape of a memoryview, a tuple of int. */
 static pyhost_status read_shape(pyhost_reader *reader, pyhost_buffer *buffer)
 {
@@ -497,19 +535,20 @@ pyhost_status pyhost_reader_buffer(pyhost_reader *reader, pyhost_buffer *buffer)
         return PYHOST_WRONG_KIND;
     }
     copy.left += 2; /* format and shape are no values of the reader's own */
-    const pyh_message *message = pyh_message_of(copy.value);
-    if (pyhost_reader_str(&copy, &format, &format_size) != PYHOST_OK || format_size != 1 ||
-        copy.next_buffer >= message->buffer_count) {
+    if (pyhost_reader_str(&copy, &format, &format_size) != PYHOST_OK || format_size != 1) {
         return PYHOST_MALFORMED;
     }
     pyhost_status status = read_shape(&copy, &found);
     if (status != PYHOST_OK) {
         return status;
     }
+    const pyh_buffer *memory = read_memory(&copy);
+    if (memory == NULL) {
+        return PYHOST_MALFORMED;
+    }
     found.format = format[0];
-    found.data = message->buffers[copy.next_buffer].data;
-    found.size_bytes = message->buffers[copy.next_buffer].size;
-    copy.next_buffer++;
+    found.data = memory->data;
+    found.size_bytes = memory->size;
     *buffer = found;
     return move(reader, &copy, PYHOST_OK);
 }
@@ -603,8 +642,7 @@ static pyhost_status skip_buffer(pyhost_reader *reader)
     copy.left++;
     pyhost_status status = pyhost_reader_skip(&copy);
     status = status == PYHOST_OK ? pyhost_reader_skip(&copy) : status;
-    copy.next_buffer++;
-    if (status != PYHOST_OK || copy.next_buffer > pyh_message_of(copy.value)->buffer_count) {
+    if (status != PYHOST_OK || read_memory(&copy) == NULL) {
         return PYHOST_MALFORMED;
     }
     return move(reader, &copy, status);
@@ -616,6 +654,7 @@ pyhost_status pyhost_reader_skip(pyhost_reader *reader)
     const void *bytes;
     size_t size;
     unsigned char tag = 0;
+    pyh_value_channel *channel;
     pyhost_kind kind = pyhost_reader_kind(reader);
     switch (kind) {
     case PYHOST_KIND_END:
@@ -638,6 +677,8 @@ pyhost_status pyhost_reader_skip(pyhost_reader *reader)
         return skip_buffer(reader);
     case PYHOST_KIND_PICKLE:
         return pyhost_reader_pickle(reader, &bytes, &size);
+    case PYHOST_KIND_CHANNEL:
+        return read_channel(reader, &channel);
     default:
         read_tag(&copy, &tag);
         return move(reader, &copy, skip_content(&copy, tag));

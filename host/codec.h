@@ -1,8 +1,9 @@
 /* codec: Python values to messages and back.
  *
- * Exact None, bool, int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset, memoryview and the datetime
- * kinds have a form of their own; everything else goes by pickle protocol 5 with its buffers beside the payload.
- * Values are copied: shared references arrive as equal copies, and a cycle exceeds the depth.
+ * Exact None, bool, int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset, memoryview, the datetime
+ * kinds and _core.Channel have a form of their own; everything else goes by pickle protocol 5 with its buffers beside
+ * the payload. Values are copied, but for channels: shared references arrive as equal copies, and a cycle exceeds the
+ * depth.
  *
  * All functions: the GIL of the codec's own interpreter is held. On a failure a Python exception of that interpreter is
  * set and says what was wrong. Bytes that no encoder made give MALFORMED, never a crash; pickles are trusted, unless
@@ -20,10 +21,13 @@
 #define PYH_CODEC_DEPTH 500
 
 /* What one interpreter needs to encode and decode. Owned by that interpreter; zeroed memory is an empty codec.
- * All but `buffer_type` and `plain` are filled at first use, so that nobody imports pickle or datetime in vain. */
+ * All but the first three are filled at first use, so that nobody imports pickle or datetime in vain. */
 typedef struct pyh_codec {
     PyTypeObject *buffer_type; /* _core.Buffer, see buffer.h */
-    bool plain;                /* refuse pickle both ways: for bytes from outside the process */
+    /* _core.Channel, which it makes at first use; borrowed, NULL with an exception set. Without this function channels
+     * are refused both ways. */
+    PyTypeObject *(*channel_type)(struct pyh_codec *codec);
+    bool plain; /* refuse pickle both ways: for bytes from outside the process */
     PyObject *pickle_dumps;
     PyObject *pickle_loads;
     PyObject *date_type;

@@ -7,6 +7,7 @@
 
 #include "buffer.h"
 #include "codec_format.h"
+#include "core_channel.h"
 
 typedef struct {
     pyh_codec *codec;
@@ -261,10 +262,27 @@ static PyObject *next_buffer(decoder *self)
     if (reader->next_buffer >= reader->message->buffer_count || self->codec->buffer_type == NULL) {
         return malformed("a buffer is missing, or there is no type for it");
     }
+    if (pyh_value_channel_of_buffer(&reader->message->buffers[reader->next_buffer]) != NULL) {
+        return malformed("a channel stands for a buffer");
+    }
     PyObject *buffer = pyh_buffer_new(self->codec->buffer_type, reader->message, reader->next_buffer++);
     PyObject *view = buffer != NULL ? PyMemoryView_FromObject(buffer) : NULL;
     Py_XDECREF(buffer);
     return view;
+}
+
+static PyObject *decode_channel(decoder *self)
+{
+    pyh_reader *reader = self->reader;
+    pyh_value_channel *channel = NULL;
+    if (reader->next_buffer < reader->message->buffer_count) {
+        channel = pyh_value_channel_of_buffer(&reader->message->buffers[reader->next_buffer++]);
+    }
+    if (channel == NULL || self->codec->channel_type == NULL) {
+        return malformed("a channel is missing, or there is no type for it");
+    }
+    PyTypeObject *type = self->codec->channel_type(self->codec);
+    return type != NULL ? pyh_core_wrap_channel(type, channel) : NULL;
 }
 
 static PyObject *decode_memoryview(decoder *self)
@@ -412,6 +430,8 @@ static PyObject *decode_value(decoder *self)
         return decode_timedelta(self);
     case PYH_TAG_PICKLE:
         return decode_pickle(self);
+    case PYH_TAG_CHANNEL:
+        return decode_channel(self);
     default:
         return decode_nested(self, *tag);
     }

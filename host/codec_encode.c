@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec_format.h"
+#include "core_channel.h"
 
 typedef struct {
     pyh_codec *codec;
@@ -353,6 +354,13 @@ static pyhost_status encode_memoryview(encoder *self, PyObject *value)
     return status;
 }
 
+static pyhost_status encode_channel(encoder *self, PyObject *value)
+{
+    pyh_writer_byte(self->writer, PYH_TAG_CHANNEL);
+    pyh_writer_share(self->writer, pyh_value_channel_as_buffer(pyh_core_channel_of(value)));
+    return writer_outcome(self->writer);
+}
+
 static int load_pickle_dumps(pyh_codec *codec)
 {
     if (codec->pickle_dumps == NULL) {
@@ -473,6 +481,9 @@ static pyhost_status encode_value(encoder *self, PyObject *value)
     }
     if (PyMemoryView_Check(value)) {
         return encode_memoryview(self, value);
+    }
+    if (self->codec->channel_type != NULL && pyh_core_is_channel(value)) {
+        return encode_channel(self, value);
     }
     if (encode_datetime_kind(self, value, &status)) {
         return status;

@@ -25,6 +25,7 @@ typedef enum pyh_tag {
     PYH_TAG_TIMEZONE = 'z',   /* a tuple: the constructor's arguments */
     PYH_TAG_MEMORYVIEW = 'm', /* the next buffer; format and shape as values */
     PYH_TAG_PICKLE = 'p',     /* varint count of buffers taken, varint size, pickle */
+    PYH_TAG_CHANNEL = 'C',    /* the next buffer, which is a channel: see value_channel.h */
 } pyh_tag;
 
 enum { PYH_DATE_SIZE = 4, PYH_TIME_SIZE = 7 };

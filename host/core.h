@@ -20,6 +20,7 @@ typedef enum pyh_core_type_index {
     PYH_CORE_CALL,
     PYH_CORE_COMPLETIONS,
     PYH_CORE_INTERPRETER,
+    PYH_CORE_CHANNEL,
     PYH_CORE_TYPES,
 } pyh_core_type_index;
 
@@ -42,6 +43,7 @@ extern PyType_Spec pyh_map_spec;
 extern PyType_Spec pyh_call_spec;
 extern PyType_Spec pyh_completions_spec;
 extern PyType_Spec pyh_interpreter_spec;
+extern PyType_Spec pyh_channel_spec;
 
 /* Creates the module's definition for PyInit__core. */
 PYHOST_API PyObject *pyhost_core_init(void);
@@ -65,6 +67,10 @@ PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *rep
 /* Waits for an event with the GIL released: 1 once it is set, 0 when the deadline has passed, -1 with an exception set
  * when a signal handler raised. */
 int pyh_core_wait(pyh_event *event, int64_t deadline_ns);
+
+/* Between two stretches of a wait: -1 with an exception set when a signal handler raised, or when this thread is
+ * interrupted, which code in C does not learn otherwise. */
+int pyh_core_check_interrupts(void);
 
 /* Seconds (float or int, > 0) to nanoseconds; None gives the default. -1 with an exception set. */
 int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns);

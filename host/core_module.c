@@ -102,6 +102,22 @@ int pyh_core_wait(pyh_event *event, int64_t deadline_ns)
     }
 }
 
+int pyh_core_check_interrupts(void)
+{
+    if (PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    /* As CPython's loop takes it at the next bytecode; that finds nothing then. */
+    PyThreadState *state = PyThreadState_Get();
+    PyObject *interrupt = __atomic_exchange_n(&state->async_exc, NULL, __ATOMIC_ACQ_REL);
+    if (interrupt == NULL) {
+        return 0;
+    }
+    PyErr_SetNone(interrupt);
+    Py_DECREF(interrupt);
+    return -1;
+}
+
 int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns)
 {
     if (seconds == NULL || seconds == Py_None) {
@@ -128,6 +144,7 @@ static const struct {
     [PYH_CORE_CALL] = {"Call", &pyh_call_spec},
     [PYH_CORE_COMPLETIONS] = {"Completions", &pyh_completions_spec},
     [PYH_CORE_INTERPRETER] = {"Interpreter", &pyh_interpreter_spec},
+    [PYH_CORE_CHANNEL] = {"Channel", &pyh_channel_spec},
 };
 
 PyTypeObject *pyh_core_type(pyh_core *core, pyh_core_type_index index)
@@ -163,10 +180,17 @@ static PyObject *core_getattr(PyObject *module, PyObject *name)
     return PyErr_Format(PyExc_AttributeError, "module 'pyhost._core' has no attribute %R", name);
 }
 
+/* For the codec: it is the first member of the state. */
+static PyTypeObject *channel_type(pyh_codec *codec)
+{
+    return pyh_core_type((pyh_core *)codec, PYH_CORE_CHANNEL);
+}
+
 static int core_exec(PyObject *module)
 {
     pyh_core *core = PyModule_GetState(module);
     core->module = module;
+    core->codec.channel_type = channel_type;
     core->codec.buffer_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &pyh_buffer_spec, NULL);
     if (core->codec.buffer_type == NULL) {
         return -1;

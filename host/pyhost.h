@@ -238,7 +238,8 @@ PYHOST_API void pyhost_value_unref(pyhost_value *value);
     X(TIMEDELTA, 16, "datetime.timedelta")                                                                             \
     X(TIMEZONE, 17, "datetime.timezone")                                                                               \
     X(BUFFER, 18, "memoryview")                                                                                        \
-    X(PICKLE, 19, "a pickled object")
+    X(PICKLE, 19, "a pickled object")                                                                                  \
+    X(CHANNEL, 20, "pyhost.Channel")
 
 typedef enum pyhost_kind {
 #define PYHOST_KIND_ENUM(name, value, message) PYHOST_KIND_##name = value,
@@ -324,6 +325,12 @@ PYHOST_API pyhost_status pyhost_builder_buffer(pyhost_builder *builder, void *da
                                                const size_t *shape, size_t dimensions, pyhost_release_function *release,
                                                void *context);
 
+/* A queue of values, see the chapter "Channels". */
+typedef struct pyhost_channel pyhost_channel;
+
+/* Adds a channel, with a reference of its own to it: whoever reads the value has the same channel, no copy. */
+PYHOST_API pyhost_status pyhost_builder_channel(pyhost_builder *builder, const pyhost_channel *channel);
+
 /* Begins a list, tuple, set, frozenset or dict: what is added until the matching close is in it, for a dict keys and
  * values in turn. They nest up to 500 deep. MISUSED: another kind, nothing to close, a dict with a key that has no
  * value. */
@@ -396,6 +403,9 @@ typedef struct pyhost_buffer {
 
 /* Reads the next value, a memoryview, as the other functions do. */
 PYHOST_API pyhost_status pyhost_reader_buffer(pyhost_reader *reader, pyhost_buffer *buffer);
+
+/* Reads the next value, a channel, as the other functions do; the reference is the caller's. */
+PYHOST_API pyhost_status pyhost_reader_channel(pyhost_reader *reader, pyhost_channel **channel);
 
 /* Goes into the list, tuple, set, frozenset or dict that is next: *inner reads what is in it, for a dict keys and
  * values in turn. The reader itself stays until pyhost_reader_leave, which takes it past the container, wherever the
@@ -501,6 +511,45 @@ PYHOST_API pyhost_call *pyhost_completions_take(pyhost_completions *completions)
 
 /* Waits until there may be an answered call. TIMEOUT after timeout_ns (INT64_MAX: never). */
 PYHOST_API pyhost_status pyhost_completions_wait(pyhost_completions *completions, int64_t timeout_ns);
+
+/* ---- Channels ---------------------------------------------------------------------------------------------------- */
+
+/* A bounded queue of values between the program, plugins and the Python that looks after them (pyhost.Channel): first in,
+ * first out, with any number of senders and receivers on any threads. It belongs to no interpreter and not to the
+ * runtime: it may be made before that starts, and works on after it has stopped. It crosses as a value, in arguments,
+ * results and channels (pyhost_builder_channel). Counted; what is in it is released with it. Channels that are in each
+ * other keep each other until somebody receives one.
+ * A wait within a function of the program that a plugin has called ends with the deadline of that plugin's call at the
+ * latest. */
+
+/* The most values that a channel is made for. */
+enum { PYHOST_CHANNEL_MOST = 1 << 24 };
+
+/* A channel for capacity values, the caller's. MISUSED for 0 and above PYHOST_CHANNEL_MOST; NO_MEMORY. */
+PYHOST_API pyhost_status pyhost_channel_new(size_t capacity, pyhost_channel **channel);
+PYHOST_API pyhost_channel *pyhost_channel_ref(pyhost_channel *channel);
+PYHOST_API void pyhost_channel_unref(pyhost_channel *channel);
+
+/* Puts the value in, with a reference of its own to it. Waits for room until timeout_ns have passed: 0 does not wait,
+ * INT64_MAX waits for ever; those that wait have no order among them. FULL: there was no room by then. CLOSED: and there
+ * will be none. MISUSED: the channel itself is in the value, or the timeout is negative. */
+PYHOST_API pyhost_status pyhost_channel_send(pyhost_channel *channel, const pyhost_value *value, int64_t timeout_ns);
+
+/* Takes the oldest value, which is the caller's then. Waits for one as pyhost_channel_send waits for room. TIMEOUT: none
+ * came by then. CLOSED: it is closed and empty, so that none will come; what was accepted is never lost. MISUSED: the timeout is negative. */
+PYHOST_API pyhost_status pyhost_channel_receive(pyhost_channel *channel, int64_t timeout_ns, pyhost_value **value);
+
+/* Accepts nothing more, and wakes all who wait. What is in it can still be received. Closing again changes nothing. */
+PYHOST_API void pyhost_channel_close(pyhost_channel *channel);
+PYHOST_API bool pyhost_channel_is_closed(const pyhost_channel *channel);
+
+/* How many values are in it now. */
+PYHOST_API size_t pyhost_channel_depth(const pyhost_channel *channel);
+
+/* A file descriptor for poll, epoll or select, readable while there may be something to receive, and once it is closed.
+ * The channel's own, made when it is first asked for: not to be read or closed, and gone with the channel. SYSTEM: no
+ * file descriptor; NO_MEMORY. */
+PYHOST_API pyhost_status pyhost_channel_fd(pyhost_channel *channel, int *fd);
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 

@@ -1,18 +1,23 @@
 """pyhost runs Python plugins side by side in one process, each in its own interpreter with its own GIL.
 
 A program uses ``Host`` and its functions. A plugin uses ``export``, ``on_start``, ``on_reload``, ``on_stop``, ``call``
-and ``acall``. Every plugin's interpreter imports this module, so the host's half is loaded only when it is asked for.
+and ``acall``. Both use ``Channel``. Every plugin's interpreter imports this module, so the host's half is loaded only
+when it is asked for.
 """
 
 from pyhost.plugin import DeadlineInterrupt, MemoryLimitReached, acall, call, export, on_reload, on_start, on_stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyhost._core import Channel
     from pyhost.errors import (
         ArgumentEncodingError,
         ArgumentsError,
         CallCancelledError,
         CallError,
+        ChannelClosedError,
+        ChannelEmptyError,
+        ChannelFullError,
         ConfigurationError,
         DeadlineExceededError,
         FunctionNotFoundError,
@@ -34,6 +39,10 @@ __all__ = [
     "ArgumentsError",
     "CallCancelledError",
     "CallError",
+    "Channel",
+    "ChannelClosedError",
+    "ChannelEmptyError",
+    "ChannelFullError",
     "ConfigurationError",
     "DeadlineExceededError",
     "DeadlineInterrupt",
@@ -69,10 +78,10 @@ def __getattr__(name: str) -> object:
         from pyhost.program import host
 
         return host
-    if name == "__version__":
+    if name in ("Channel", "__version__"):
         from pyhost import _core
 
-        return _core.version
+        return _core.Channel if name == "Channel" else _core.version
     if name in __all__:
         from pyhost import errors
 

@@ -10,6 +10,9 @@
     ├── InstallError                 a plugin's dependencies cannot be installed (installer.py)
     ├── ServerUnreachableError       a command finds no server           (client.py)
     ├── ProblemError                 the server answered with a problem  (client.py)
+    ├── ChannelClosedError           a channel accepts or gives nothing more
+    ├── ChannelFullError             a channel had no room in time
+    ├── ChannelEmptyError            nothing came through a channel in time
     └── CallError                    one call did not return a value
         ├── PluginNotFoundError      no plugin of that name             (LookupError)
         ├── FunctionNotFoundError    the plugin exports no such name    (LookupError)
@@ -66,6 +69,18 @@ class PluginLoadError(PyhostError):
         self.traceback_text = traceback_text
         if traceback_text:
             self.add_note(f"in plugin {plugin!r}:\n{traceback_text.rstrip()}")
+
+
+class ChannelClosedError(PyhostError):
+    """The channel was closed: it accepts no more values, and what was in it has been received."""
+
+
+class ChannelFullError(PyhostError):
+    """The channel had no room for the value in time. Nothing was sent."""
+
+
+class ChannelEmptyError(PyhostError):
+    """Nothing came through the channel in time."""
 
 
 class CallError(PyhostError):
@@ -233,3 +248,18 @@ def build(status: str, function: str, detail: object) -> CallError:
             )
         case _:
             return CallError(function, f"the call of {function} failed: {status} ({detail})")
+
+
+def build_channel(status: str) -> PyhostError:
+    """The exception for what ``Channel.send`` or ``Channel.receive`` ended with other than OK."""
+    match status:
+        case "CLOSED":
+            return ChannelClosedError("the channel is closed; iterating over it ends there without an error")
+        case "FULL":
+            return ChannelFullError(
+                "the channel is full and nobody received in time; try again, give a longer timeout, or make it larger"
+            )
+        case "TIMEOUT":
+            return ChannelEmptyError("nothing came through the channel in time; try again, or give a longer timeout")
+        case _:
+            return PyhostError(f"the channel failed: {status}")

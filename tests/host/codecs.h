@@ -4,11 +4,39 @@
 
 #include "buffer.h"
 #include "codec.h"
+#include "core.h"
+#include "core_channel.h"
 #include "embed.h"
+
+/* _core.Channel without its module; for as long as the program. */
+static inline PyTypeObject *codec_channel_type(pyh_codec *codec)
+{
+    static PyTypeObject *type;
+    (void)codec;
+    if (type == NULL) {
+        type = (PyTypeObject *)PyType_FromSpec(&pyh_channel_spec);
+    }
+    return type;
+}
+
+/* Puts a new channel into __main__ as `channel`; borrowed, it has a reference. */
+static inline pyh_value_channel *codec_put_channel(void)
+{
+    pyh_value_channel *channel = pyh_value_channel_new(4);
+    PyObject *object = pyh_core_wrap_channel(codec_channel_type(NULL), channel);
+    CHECK_EQUAL(PyObject_SetAttrString(PyImport_AddModule("__main__"), "channel", object), 0);
+    Py_DECREF(object);
+    pyh_value_channel_unref(channel);
+    return channel;
+}
 
 static inline pyh_codec codec_make(bool plain)
 {
-    pyh_codec codec = {.buffer_type = (PyTypeObject *)PyType_FromSpec(&pyh_buffer_spec), .plain = plain};
+    pyh_codec codec = {
+        .buffer_type = (PyTypeObject *)PyType_FromSpec(&pyh_buffer_spec),
+        .channel_type = codec_channel_type,
+        .plain = plain,
+    };
     embed_check_no_exception("making _core.Buffer");
     return codec;
 }

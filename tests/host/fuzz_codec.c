@@ -4,18 +4,19 @@
  *     fuzz_codec [--seeds=FOLDER] [libFuzzer's options] [FOLDER ...]
  *
  * --seeds writes an input for each kind of value into the folder first, which it makes. An input is a byte (its low
- * bits: how many buffers stand beside the payload; ARGUMENTS: it is a call's arguments), each buffer as a size byte
- * and so many bytes, and the payload. */
+ * bits: how many buffers stand beside the payload; ARGUMENTS: it is a call's arguments; CHANNEL: the last buffer is a
+ * channel), each other buffer as a size byte and so many bytes, and the payload. */
 #include <sys/stat.h>
 
 #include "codecs.h"
 
-enum { BUFFERS = 3, ARGUMENTS = 4 };
+enum { BUFFERS = 3, ARGUMENTS = 4, CHANNEL = 8 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static pyh_codec codec;
+static pyh_value_channel *channel;
 
 /* Not CHECK: libFuzzer keeps the input of what aborts. */
 static void require(bool condition, const char *what)
@@ -37,6 +38,7 @@ static const char *const seeds[] = {
     "datetime(2024, 1, 2, 3, 4, 5, 6, timezone(timedelta(hours=1), 'x'))", "timedelta(days=-5, seconds=3)",
     "timezone(timedelta(hours=-1), 'name')", "memoryview(b'abcd')", "memoryview(bytes(8)).cast('d')",
     "memoryview(bytes(12)).cast('H', (2, 3))", "[memoryview(b'ab'), (memoryview(b''), memoryview(b'cd'))]",
+    "channel", "[memoryview(b'ab'), {channel: 1}]",
 };
 /* clang-format on */
 
@@ -46,8 +48,13 @@ static void write_seed(const char *folder, const char *kind, size_t index, const
     snprintf(path, sizeof path, "%s/%s-%02zu", folder, kind, index);
     FILE *file = fopen(path, "wb");
     require(file != NULL && message->buffer_count <= BUFFERS, path);
-    fputc((int)message->buffer_count | flags, file);
-    for (uint32_t i = 0; i < message->buffer_count; i++) {
+    uint32_t count = message->buffer_count;
+    if (count > 0 && pyh_value_channel_of_buffer(&message->buffers[count - 1]) != NULL) {
+        flags |= CHANNEL;
+        count--;
+    }
+    fputc((int)count | flags, file);
+    for (uint32_t i = 0; i < count; i++) {
         fputc((int)message->buffers[i].size, file);
         fwrite(message->buffers[i].data, 1, message->buffers[i].size, file);
     }
@@ -82,6 +89,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     embed_start();
     embed_run("from datetime import date, datetime, time, timedelta, timezone");
     codec = codec_make(true);
+    channel = codec_put_channel();
     for (int i = 1; i < *argc; i++) {
         if (strncmp((*argv)[i], "--seeds=", 8) == 0) {
             write_seeds((*argv)[i] + 8);
@@ -104,6 +112,9 @@ static pyh_message *read_input(const uint8_t *data, size_t size, unsigned *flags
         pyh_writer_buffer(&writer, data, length);
         data += length;
         size -= length;
+    }
+    if ((*flags & CHANNEL) != 0) {
+        pyh_writer_share(&writer, pyh_value_channel_as_buffer(channel));
     }
     pyh_writer_bytes(&writer, data, size);
     require(pyh_writer_finish(&writer, &message) == PYHOST_OK, "there is memory");
@@ -144,7 +155,8 @@ static bool messages_equal(const pyh_message *one, const pyh_message *other)
                  memcmp(one->payload, other->payload, one->size) == 0;
     for (uint32_t i = 0; equal && i < one->buffer_count; i++) {
         const pyh_buffer *left = &one->buffers[i], *right = &other->buffers[i];
-        equal = left->size == right->size && memcmp(left->data, right->data, left->size) == 0;
+        equal = left->size == right->size && pyh_value_channel_of_buffer(left) == pyh_value_channel_of_buffer(right) &&
+                (left->size == 0 || memcmp(left->data, right->data, left->size) == 0);
     }
     return equal;
 }

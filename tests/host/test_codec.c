@@ -223,6 +223,32 @@ static void buffers_are_not_copied_on_arrival(void)
     pyh_codec_clear(&codec);
 }
 
+/* The same channel on both sides, and each message has a reference to it. */
+static void channels_arrive_as_themselves(void)
+{
+    pyh_codec codec = codec_make(false), bare = {.plain = true};
+    PyObject *value = NULL;
+    pyh_value_channel *channel = codec_put_channel();
+    check_crosses(&codec, "channel");
+    check_crosses(&codec, "[channel, memoryview(b'ab'), {'more': (channel,)}]");
+    CHECK_EQUAL(channel->references, 1);
+    pyh_message *message = codec_encode(&codec, "[channel, channel]");
+    CHECK_EQUAL(message->buffer_count, 2);
+    CHECK_EQUAL(channel->references, 3);
+    CHECK_STATUS(pyh_codec_decode_message(&codec, message, &value), PYHOST_OK);
+    pyh_message_unref(message);
+    CHECK(pyh_core_channel_of(PyList_GET_ITEM(value, 0)) == channel);
+    CHECK_EQUAL(channel->references, 3);
+    Py_DECREF(value);
+    message = codec_encode(&codec, "channel");
+    CHECK_STATUS(pyh_codec_decode_message(&bare, message, &value), PYHOST_MALFORMED);
+    embed_check_raised(PyExc_ValueError);
+    pyh_message_unref(message);
+    check_refused(&bare, "channel", PyExc_TypeError);
+    embed_run("del channel");
+    pyh_codec_clear(&codec);
+}
+
 static void datetime_and_pickle_come_at_first_use(void)
 {
     pyh_codec codec = codec_make(false);
@@ -246,6 +272,7 @@ int main(int argc, char **argv)
         CHECK_TEST(what_cannot_cross_says_why),
         CHECK_TEST(plain_codecs_refuse_pickle),
         CHECK_TEST(buffers_are_not_copied_on_arrival),
+        CHECK_TEST(channels_arrive_as_themselves),
         CHECK_TEST(datetime_and_pickle_come_at_first_use),
     };
     embed_start();

@@ -90,6 +90,7 @@ static const struct {
     BYTES("ms\x01" "Bt\x01i\0"),        /* a buffer that is not there */
     BYTES("mNN"),
     BYTES("p\0\x01N"),                  /* a pickle, for a plain codec */
+    BYTES("C"),                         /* a channel that is not there */
 };
 /* clang-format on */
 
@@ -111,6 +112,42 @@ static void codecs_without_a_buffer_type_refuse_buffers(void)
     CHECK(decodes(&codec, message));
     CHECK(!decodes(&bare, message));
     pyh_message_unref(message);
+    pyh_codec_clear(&codec);
+}
+
+/* A message of these bytes with one buffer beside it. */
+static bool decodes_beside(pyh_codec *codec, const char *bytes, pyh_buffer buffer)
+{
+    pyh_writer writer = {0};
+    pyh_message *message = NULL;
+    pyh_writer_bytes(&writer, bytes, strlen(bytes));
+    pyh_writer_share(&writer, buffer);
+    CHECK_STATUS(pyh_writer_finish(&writer, &message), PYHOST_OK);
+    bool decoded = decodes(codec, message);
+    pyh_message_unref(message);
+    return decoded;
+}
+
+static void release_nothing(void *context, void *data)
+{
+    (void)context;
+    (void)data;
+}
+
+static void no_other_buffer_is_taken_for_a_channel(void)
+{
+    pyh_codec codec = codec_make(false), bare = {.plain = true};
+    pyh_value_channel *channel = pyh_value_channel_new(1);
+    pyh_buffer forged = {.release = release_nothing, .context = channel};
+    CHECK(decodes_beside(&codec, "C", pyh_value_channel_as_buffer(channel)));
+    CHECK(!decodes_beside(&bare, "C", pyh_value_channel_as_buffer(channel)));
+    CHECK(!decodes_beside(&codec, "C", forged));
+    CHECK(!decodes_beside(&codec, "C", (pyh_buffer){.data = malloc(1), .size = 1}));
+    CHECK(!decodes_beside(&codec, "l\2CC", pyh_value_channel_as_buffer(channel)));
+    CHECK(!decodes_beside(&codec, "ms\1Bt\1i\2", pyh_value_channel_as_buffer(channel)));
+    CHECK(!decodes_beside(&codec, "p\1\2N.", pyh_value_channel_as_buffer(channel)));
+    CHECK_EQUAL(channel->references, 1);
+    pyh_value_channel_unref(channel);
     pyh_codec_clear(&codec);
 }
 
@@ -252,6 +289,7 @@ int main(int argc, char **argv)
 {
     static const check_test tests[] = {
         CHECK_TEST(malformed_bytes_are_refused), CHECK_TEST(codecs_without_a_buffer_type_refuse_buffers),
+        CHECK_TEST(no_other_buffer_is_taken_for_a_channel),
         CHECK_TEST(cut_pickles_are_refused),     CHECK_TEST(no_part_of_a_message_is_one),
         CHECK_TEST(any_byte_may_be_wrong),       CHECK_TEST(depth_is_bounded),
         CHECK_TEST(refusals_leak_nothing),

@@ -77,3 +77,18 @@ def ask(name, *args, **kwargs):
 @pyhost.export(direct=True)
 def ask_directly(name, *args, **kwargs):
     return getattr(pyhost.host, name)(*args, **kwargs)
+
+
+@pyhost.export
+def channel():
+    return pyhost.Channel(1)
+
+
+@pyhost.export
+def double_all(numbers, doubled):
+    count = 0
+    for number in numbers:
+        doubled.send(2 * number)
+        count += 1
+    doubled.close()
+    return count
