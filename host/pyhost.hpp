@@ -13,6 +13,7 @@
 //     std::string, std::string_view, const char *     str           std::set, std::unordered_set  set
 //     pyhost::Bytes                                   bytes         std::map, std::unordered_map  dict
 //     pyhost::Span<T>                                 memoryview, without a copy
+//     pyhost::Channel                                 pyhost.Channel, the same one
 //     std::chrono durations, system_clock times       timedelta, datetime in UTC
 //     pyhost::Value                                   anything
 //
@@ -322,6 +323,113 @@ template <> struct Codec<Value> {
         pyhost_value *value = nullptr;
         check(pyhost_reader_value(&reader, &value));
         return Value(value);
+    }
+};
+
+// A bounded queue of values, which crosses to plugins as itself. Copies are the same channel. It needs no Runtime.
+class Channel {
+public:
+    static constexpr Nanoseconds for_ever = Nanoseconds::max();
+
+    Channel() = default; // none
+    explicit Channel(std::size_t capacity)
+    {
+        pyhost_channel *channel = nullptr;
+        check(pyhost_channel_new(capacity, &channel));
+        channel_.reset(channel, pyhost_channel_unref);
+    }
+    // Takes over a reference.
+    explicit Channel(pyhost_channel *channel) : channel_(channel, pyhost_channel_unref) {}
+
+    // Puts a value in, and waits for room. Throws Error with CLOSED, or with FULL when there was none in time.
+    template <class T> void send(const T &value, Nanoseconds timeout = for_ever) const
+    {
+        if (!try_send(value, timeout)) {
+            throw Error(PYHOST_FULL, "the channel is full, and nobody received in time");
+        }
+    }
+    // The same; false: there was no room in time, or now.
+    template <class T> bool try_send(const T &value, Nanoseconds timeout = Nanoseconds::zero()) const
+    {
+        pyhost_builder *builder = detail::thread_builder();
+        pyhost_value *built = nullptr;
+        put(builder, value);
+        check(pyhost_builder_finish(builder, &built));
+        Value held(built);
+        pyhost_status status = pyhost_channel_send(get(), built, timeout.count());
+        if (status != PYHOST_FULL) {
+            check(status);
+        }
+        return status == PYHOST_OK;
+    }
+
+    // Takes the oldest value, and waits for one. Throws Error with CLOSED once it is closed and empty, with TIMEOUT when
+    // none came in time, and what Value::as throws: the value is gone then.
+    template <class T = Value> T receive(Nanoseconds timeout = for_ever) const
+    {
+        Value value;
+        pyhost_status status = take_one(timeout, value);
+        if (status == PYHOST_TIMEOUT) {
+            throw Error(status, "nothing came through the channel in time");
+        }
+        check(status);
+        return detail::convert<T>(value);
+    }
+    // The same; nothing: none came in time, or is there now.
+    template <class T = Value> std::optional<T> try_receive(Nanoseconds timeout = Nanoseconds::zero()) const
+    {
+        return take_or<T>(PYHOST_TIMEOUT, timeout);
+    }
+    // Waits for the next value; nothing once it is closed and empty: while (auto line = lines.next<std::string>()) ...
+    template <class T = Value> std::optional<T> next() const { return take_or<T>(PYHOST_CLOSED, for_ever); }
+
+    void close() const { pyhost_channel_close(get()); }
+    bool is_closed() const { return pyhost_channel_is_closed(get()); }
+    std::size_t depth() const { return pyhost_channel_depth(get()); }
+    // Readable while there may be something to receive, and once it is closed; the channel's own.
+    int fd() const
+    {
+        int fd = -1;
+        check(pyhost_channel_fd(get(), &fd));
+        return fd;
+    }
+    pyhost_channel *get() const noexcept { return channel_.get(); }
+
+    friend bool operator==(const Channel &left, const Channel &right) noexcept { return left.get() == right.get(); }
+    friend bool operator!=(const Channel &left, const Channel &right) noexcept { return left.get() != right.get(); }
+
+private:
+    pyhost_status take_one(Nanoseconds timeout, Value &value) const
+    {
+        pyhost_value *taken = nullptr;
+        pyhost_status status = pyhost_channel_receive(get(), timeout.count(), &taken);
+        if (status == PYHOST_OK) {
+            value = Value(taken);
+        }
+        return status;
+    }
+    // A value, or nothing for the status that means so.
+    template <class T> std::optional<T> take_or(pyhost_status nothing, Nanoseconds timeout) const
+    {
+        Value value;
+        pyhost_status status = take_one(timeout, value);
+        if (status == nothing) {
+            return std::nullopt;
+        }
+        check(status);
+        return detail::convert<T>(value);
+    }
+
+    std::shared_ptr<pyhost_channel> channel_;
+};
+
+template <> struct Codec<Channel> {
+    static void put(pyhost_builder *builder, const Channel &value) { pyhost_builder_channel(builder, value.get()); }
+    static Channel take(pyhost_reader &reader)
+    {
+        pyhost_channel *channel = nullptr;
+        check(pyhost_reader_channel(&reader, &channel));
+        return Channel(channel);
     }
 };
 

@@ -109,6 +109,39 @@ void functions_of_the_program(const pyhost::Plugin &plugin)
     assert(failure_of([&] { pyhost::offer("no name", [] {}); }).status() == PYHOST_MISUSED);
 }
 
+void channels(const pyhost::Plugin &plugin)
+{
+    pyhost::Channel numbers(4), doubled(4);
+    pyhost::Call doubling = plugin.function("double_all").start(numbers, doubled);
+    std::thread sender([&] {
+        for (int i = 0; i < 100; i++) {
+            numbers.send(i);
+        }
+        numbers.close();
+    });
+    int sum = 0;
+    while (auto number = doubled.next<int>()) {
+        sum += *number;
+    }
+    sender.join();
+    assert(sum == 9900 && doubling.result<int>() == 100 && doubled.is_closed() && doubled.fd() >= 0);
+    assert(plugin.call<pyhost::Channel>("same", numbers) == numbers && plugin.call<pyhost::Channel>("channel") != numbers);
+    using Nested = std::map<std::string, std::vector<std::pair<pyhost::Channel, std::array<pyhost::Channel, 1>>>>;
+    check_round_trip(plugin.function("same"), Nested{{"a", {{numbers, {doubled}}}}});
+    pyhost::Channel small(1);
+    assert(small.try_send(std::string("only")) && !small.try_send(1) && !small.try_send(1, 1ms) && small.depth() == 1);
+    assert(failure_of([&] { small.send(1, 1ms); }).status() == PYHOST_FULL);
+    assert(small.receive<std::string>() == "only" && !small.try_receive().has_value());
+    assert(failure_of([&] { small.receive(1ms); }).status() == PYHOST_TIMEOUT);
+    assert(failure_of([&] { small.try_send(small); }).status() == PYHOST_MISUSED);
+    small.send(std::vector<int>{1});
+    assert(small.try_receive<std::vector<int>>(1s) == std::vector<int>{1});
+    small.close();
+    assert(failure_of([&] { small.receive(); }).status() == PYHOST_CLOSED);
+    assert(failure_of([&] { small.send(1); }).status() == PYHOST_CLOSED);
+    assert(failure_of([&] { pyhost::Channel(std::size_t{0}); }).status() == PYHOST_MISUSED);
+}
+
 void eight_threads(const pyhost::Runtime &runtime)
 {
     std::vector<std::thread> threads;
@@ -140,6 +173,7 @@ int main(int argc, char **argv)
     failures(runtime, plugin);
     futures(plugin);
     functions_of_the_program(plugin);
+    channels(plugin);
     eight_threads(runtime);
     runtime.load(argv[2]);
     runtime.rescan();

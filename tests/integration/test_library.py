@@ -108,7 +108,7 @@ def test_the_header_is_c11_and_cpp_alone(installed: Installed, tmp_path: Path) -
 
 
 @needs("cc")
-@pytest.mark.parametrize("noun", ["call", "runtime", "value"])
+@pytest.mark.parametrize("noun", ["call", "channel", "runtime", "value"])
 def test_the_c_tests_hold_for_the_installed_library(installed: Installed, tmp_path: Path, noun: str) -> None:
     program = installed.compile(HOST_TESTS / f"test_api_{noun}.c", tmp_path / noun, "-D_GNU_SOURCE", "-pthread")
     run(program, PYHOST_PYTHON=str(installed.python), PYHOST_TEST_PLUGINS=str(HOST_TESTS / "plugins"))
