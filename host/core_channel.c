@@ -34,7 +34,8 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *arguments, PyObject *
         return NULL;
     }
     if (capacity < 1 || capacity > PYHOST_CHANNEL_MOST) {
-        return PyErr_Format(PyExc_ValueError, "capacity is %zd; allowed: 1 to %d values", capacity, PYHOST_CHANNEL_MOST);
+        return PyErr_Format(PyExc_ValueError, "capacity is %zd; allowed: 1 to %d values", capacity,
+                            PYHOST_CHANNEL_MOST);
     }
     pyh_value_channel *channel = pyh_value_channel_new((size_t)capacity);
     if (channel == NULL) {
@@ -84,8 +85,8 @@ static void raise_uncrossed(PyObject *object, pyhost_status status, const char *
     }
 }
 
-/* Until when a wait of so many seconds lasts: 0 does not wait, None waits for ever, but for the deadline of the call that
- * it is part of. -1 with an exception set. */
+/* Until when a wait of so many seconds lasts: 0 does not wait, None waits for ever, but for the deadline of the call
+ * that it is part of. -1 with an exception set. */
 static int64_t deadline_of(PyObject *timeout)
 {
     double seconds = timeout != Py_None ? PyFloat_AsDouble(timeout) : 1;
@@ -117,8 +118,7 @@ static pyhost_status receive_one(pyh_value_channel *channel, pyh_message **messa
 }
 
 /* Does it by the deadline. INTERRUPTED: an exception is set, and nothing was done. */
-static pyhost_status wait_for(PyObject *object, transfer_function *transfer, pyh_message **message,
-                              int64_t deadline_ns)
+static pyhost_status wait_for(PyObject *object, transfer_function *transfer, pyh_message **message, int64_t deadline_ns)
 {
     pyh_value_channel *channel = pyh_core_channel_of(object);
     /* Most often it need not wait, and the GIL is kept. */
@@ -228,8 +228,7 @@ static PyObject *channel_areceive(PyObject *object, PyObject *unused)
 {
     (void)unused;
     PyObject *event_loop = PyImport_ImportModule("pyhost.event_loop");
-    PyObject *coroutine =
-        event_loop != NULL ? PyObject_CallMethod(event_loop, "receive_on_loop", "O", object) : NULL;
+    PyObject *coroutine = event_loop != NULL ? PyObject_CallMethod(event_loop, "receive_on_loop", "O", object) : NULL;
     Py_XDECREF(event_loop);
     return coroutine;
 }
@@ -299,18 +298,18 @@ static PyObject *channel_compare(PyObject *object, PyObject *other, int operatio
 
 static PyMethodDef channel_methods[] = {
     {"send", (PyCFunction)(void (*)(void))channel_send, METH_FASTCALL | METH_KEYWORDS,
-     "send($self, value, /, timeout=None)\n--\n\nPut a value in; wait for room so many seconds (0: not at all, None: for "
-     "ever), and in a plugin until its call's deadline at most. Raises ChannelFullError, ChannelClosedError, and "
+     "send($self, value, /, timeout=None)\n--\n\nPut a value in. Waits for room so many seconds: 0 not at all, None for "
+     "ever; in a plugin until its call's deadline at most. Raises ChannelFullError, ChannelClosedError, and "
      "ArgumentEncodingError for what cannot cross."},
     {"receive", (PyCFunction)(void (*)(void))channel_receive, METH_FASTCALL | METH_KEYWORDS,
-     "receive($self, /, timeout=None)\n--\n\nTake the oldest value; wait for one as send does for room. Raises "
+     "receive($self, /, timeout=None)\n--\n\nTake the oldest value. Waits for one as send does for room. Raises "
      "ChannelEmptyError, and ChannelClosedError once it is closed and empty."},
     {"areceive", channel_areceive, METH_NOARGS,
-     "areceive($self, /)\n--\n\nThe same from an async function: await it, within asyncio.timeout() to wait for so long."},
+     "areceive($self, /)\n--\n\nThe same for async functions to await; asyncio.timeout() bounds it."},
     {"close", channel_close, METH_NOARGS,
      "close($self, /)\n--\n\nAccept nothing more, and wake all who wait. What is in it can still be received."},
     {"fileno", channel_fileno, METH_NOARGS,
-     "fileno($self, /)\n--\n\nA descriptor, the channel's own, that is readable while there may be something to receive, or "
+     "fileno($self, /)\n--\n\nThe channel's own descriptor: readable while there may be something to receive, and once "
      "it is closed."},
     {NULL, NULL, 0, NULL},
 };
@@ -322,9 +321,10 @@ static PyGetSetDef channel_getset[] = {
 };
 
 static PyType_Slot channel_slots[] = {
-    {Py_tp_doc, (void *)"Channel(capacity)\n--\n\nA bounded queue of values between plugins and their host. Sent to another "
-                        "interpreter it is the same channel there. len() is how many values wait; iterating receives "
-                        "until it is closed and empty."},
+    {Py_tp_doc,
+     (void *)"Channel(capacity)\n--\n\nA bounded queue of values between plugins and their host. Sent to another "
+             "interpreter it is the same channel there. len() is how many values wait; iterating receives "
+             "until it is closed and empty."},
     {Py_tp_new, channel_new},
     {Py_tp_dealloc, channel_dealloc},
     {Py_tp_repr, channel_repr},

@@ -514,13 +514,12 @@ PYHOST_API pyhost_status pyhost_completions_wait(pyhost_completions *completions
 
 /* ---- Channels ---------------------------------------------------------------------------------------------------- */
 
-/* A bounded queue of values between the program, plugins and the Python that looks after them (pyhost.Channel): first in,
+/* A bounded queue of values between the program and plugins, or among plugins, where it is a pyhost.Channel: first in,
  * first out, with any number of senders and receivers on any threads. It belongs to no interpreter and not to the
  * runtime: it may be made before that starts, and works on after it has stopped. It crosses as a value, in arguments,
- * results and channels (pyhost_builder_channel). Counted; what is in it is released with it. Channels that are in each
- * other keep each other until somebody receives one.
- * A wait within a function of the program that a plugin has called ends with the deadline of that plugin's call at the
- * latest. */
+ * results and other channels (pyhost_builder_channel). Counted; what is in it is released with it. Channels that are in
+ * each other keep each other until somebody receives one.
+ * A wait within a function of the program that a plugin has called ends with that call's deadline at the latest. */
 
 /* The most values that a channel is made for. */
 enum { PYHOST_CHANNEL_MOST = 1 << 24 };
@@ -531,12 +530,13 @@ PYHOST_API pyhost_channel *pyhost_channel_ref(pyhost_channel *channel);
 PYHOST_API void pyhost_channel_unref(pyhost_channel *channel);
 
 /* Puts the value in, with a reference of its own to it. Waits for room until timeout_ns have passed: 0 does not wait,
- * INT64_MAX waits for ever; those that wait have no order among them. FULL: there was no room by then. CLOSED: and there
- * will be none. MISUSED: the channel itself is in the value, or the timeout is negative. */
+ * INT64_MAX waits for ever; those that wait have no order among them. FULL: there was no room by then. CLOSED: it takes
+ * no more. MISUSED: the channel itself is in the value, or the timeout is negative. */
 PYHOST_API pyhost_status pyhost_channel_send(pyhost_channel *channel, const pyhost_value *value, int64_t timeout_ns);
 
 /* Takes the oldest value, which is the caller's then. Waits for one as pyhost_channel_send waits for room. TIMEOUT: none
- * came by then. CLOSED: it is closed and empty, so that none will come; what was accepted is never lost. MISUSED: the timeout is negative. */
+ * came by then. CLOSED: it is closed and empty, so that none will come; what was accepted is never lost. MISUSED: the
+ * timeout is negative. */
 PYHOST_API pyhost_status pyhost_channel_receive(pyhost_channel *channel, int64_t timeout_ns, pyhost_value **value);
 
 /* Accepts nothing more, and wakes all who wait. What is in it can still be received. Closing again changes nothing. */

@@ -29,8 +29,8 @@ pyh_value_channel *pyh_value_channel_unref(pyh_value_channel *channel);
  * MISUSED for a message that holds the channel itself. */
 pyhost_status pyh_value_channel_send(pyh_value_channel *channel, pyh_message *message, int64_t deadline_ns);
 
-/* Takes out the oldest message with its reference. TIMEOUT when there is none by the deadline (0: does not wait), CLOSED
- * when there will be none. */
+/* Takes out the oldest message with its reference. TIMEOUT when there is none by the deadline (0: does not wait),
+ * CLOSED when there will be none. */
 pyhost_status pyh_value_channel_receive(pyh_value_channel *channel, int64_t deadline_ns, pyh_message **message);
 
 void pyh_value_channel_close(pyh_value_channel *channel);

@@ -1,4 +1,4 @@
-/* Tests of channel: order, backpressure, waiting, closing, the notifier, and that many threads lose and double nothing. */
+/* Tests of channel: order, backpressure, closing, the notifier, and that many threads lose and double nothing. */
 #include "channel.h"
 
 #include <stdlib.h>
