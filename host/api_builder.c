@@ -511,7 +511,8 @@ static void unref_message(void *context, void *data)
     pyh_message_unref(context);
 }
 
-/* One of the message's buffers for another message: it keeps this one, but a channel is itself. */
+/* One of the message's buffers for another message: it keeps this one, or that which this one has it from, so that
+ * copies of copies make no chain. A channel is itself. */
 static pyh_buffer shared_buffer(pyh_message *message, uint32_t index)
 {
     const pyh_buffer *buffer = &message->buffers[index];
@@ -519,7 +520,8 @@ static pyh_buffer shared_buffer(pyh_message *message, uint32_t index)
     if (channel != NULL) {
         return pyh_value_channel_as_buffer(channel);
     }
-    return (pyh_buffer){buffer->data, buffer->size, unref_message, pyh_message_ref(message)};
+    pyh_message *owner = buffer->release == unref_message ? buffer->context : message;
+    return (pyh_buffer){buffer->data, buffer->size, unref_message, pyh_message_ref(owner)};
 }
 
 /* Appends encoded bytes that take count buffers of the message, from the first on. */

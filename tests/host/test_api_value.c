@@ -240,6 +240,27 @@ static void buffers_are_shared(void)
     pyhost_builder_free(builder);
 }
 
+/* Each copy has the buffer from the first, and not from the copy before it: a chain would be freed recursively. */
+static void copies_of_copies_keep_the_first_alone(void)
+{
+    static char memory[] = "mem";
+    atomic_int released = 0;
+    pyhost_value *value = NULL;
+    pyhost_builder *builder = pyhost_builder_new();
+    pyhost_builder_buffer(builder, memory, 3, 'B', NULL, 0, count_release, &released);
+    CHECK_STATUS(pyhost_builder_finish(builder, &value), PYHOST_OK);
+    for (int i = 0; i < 500000; i++) {
+        pyhost_value *before = value;
+        pyhost_builder_value(builder, before);
+        CHECK_STATUS(pyhost_builder_finish(builder, &value), PYHOST_OK);
+        pyhost_value_unref(before);
+    }
+    CHECK_EQUAL(atomic_load(&released), 0);
+    pyhost_value_unref(value);
+    CHECK_EQUAL(atomic_load(&released), 1);
+    pyhost_builder_free(builder);
+}
+
 static void pickles_are_passed_on(void)
 {
     const void *bytes = NULL;
@@ -297,9 +318,11 @@ static void misuse_is_said(void)
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
-        CHECK_TEST(simple_values_arrive),  CHECK_TEST(times_arrive),   CHECK_TEST(containers_arrive),
-        CHECK_TEST(what_was_sent_is_read), CHECK_TEST(times_are_read), CHECK_TEST(buffers_are_shared),
-        CHECK_TEST(pickles_are_passed_on), CHECK_TEST(misuse_is_said),
+        CHECK_TEST(simple_values_arrive),  CHECK_TEST(times_arrive),
+        CHECK_TEST(containers_arrive),     CHECK_TEST(what_was_sent_is_read),
+        CHECK_TEST(times_are_read),        CHECK_TEST(buffers_are_shared),
+        CHECK_TEST(pickles_are_passed_on), CHECK_TEST(copies_of_copies_keep_the_first_alone),
+        CHECK_TEST(misuse_is_said),
     };
     runtime_begin();
     return runtime_end(check_main(tests, CHECK_COUNT(tests), argc, argv));
