@@ -72,6 +72,9 @@ int pyh_core_wait(pyh_event *event, int64_t deadline_ns);
  * interrupted, which code in C does not learn otherwise. */
 int pyh_core_check_interrupts(void);
 
+/* Seconds above 0 as nanoseconds, rounded up; PYH_NEVER for more than there are. */
+int64_t pyh_core_nanoseconds(double seconds);
+
 /* Seconds (float or int, > 0) to nanoseconds; None gives the default. -1 with an exception set. */
 int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns);
 

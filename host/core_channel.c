@@ -89,7 +89,10 @@ static void raise_uncrossed(PyObject *object, pyhost_status status, const char *
  * that it is part of. -1 with an exception set. */
 static int64_t deadline_of(PyObject *timeout)
 {
-    double seconds = timeout != Py_None ? PyFloat_AsDouble(timeout) : 1;
+    if (timeout == Py_None) {
+        return pyh_current_deadline_ns;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
     if (seconds == -1.0 && PyErr_Occurred()) {
         return -1;
     }
@@ -100,7 +103,7 @@ static int64_t deadline_of(PyObject *timeout)
     if (seconds == 0) {
         return 0;
     }
-    int64_t deadline_ns = pyh_deadline_after(pyh_core_timeout(timeout, PYH_NEVER));
+    int64_t deadline_ns = pyh_deadline_after(pyh_core_nanoseconds(seconds));
     return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
 }
 

@@ -118,6 +118,11 @@ int pyh_core_check_interrupts(void)
     return -1;
 }
 
+int64_t pyh_core_nanoseconds(double seconds)
+{
+    return seconds < 9e9 ? (int64_t)ceil(seconds * 1e9) : PYH_NEVER;
+}
+
 int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns)
 {
     if (seconds == NULL || seconds == Py_None) {
@@ -131,7 +136,7 @@ int64_t pyh_core_timeout(PyObject *seconds, int64_t default_ns)
         PyErr_Format(PyExc_ValueError, "timeout is %R; allowed: a number of seconds above 0", seconds);
         return -1;
     }
-    return value < 9e9 ? (int64_t)ceil(value * 1e9) : PYH_NEVER;
+    return pyh_core_nanoseconds(value);
 }
 
 static const struct {
