@@ -254,7 +254,7 @@ def test_a_plugin_that_uses_none_has_none_of_it(host):
 @pytest.mark.parametrize("function", WAITS)
 def test_the_deadline_of_the_call_ends_a_wait(host, barrier, function):
     with pytest.raises(DeadlineExceededError):
-        host.call(f"one.{function}", barrier.keys, channel_for(function), timeout=0.05)
+        host.call(f"one.{function}", barrier.keys, channel_for(function), timeout=0.25)
     barrier.wait_arrived()
     assert host.call("one.identity", 1, timeout=PATIENCE) == 1
     (ended,) = host.call("one.how_they_ended")
