@@ -69,6 +69,19 @@ __attribute__((format(printf, 3, 4))) pyhost_status pyh_error_say(pyhost_error *
  * function is "plugin.function". */
 pyhost_status pyh_error_of_call(pyhost_error **error, pyhost_status status, pyh_message *reply, const char *function);
 
+/* Whether Python has such a one. A time's zone may be OTHER; an offset is that of a timezone, east of UTC. */
+bool pyh_date_is_valid(const pyhost_date *date);
+bool pyh_time_is_valid(const pyhost_time *time);
+bool pyh_timedelta_is_valid(const pyhost_timedelta *timedelta);
+bool pyh_offset_is_valid(int64_t offset_us);
+
+/* The size of an item of a memoryview by its letter; 0 for one that is not known here, which Python may know. */
+size_t pyh_item_size(char format);
+
+/* Whether items of the format in that shape take the size exactly, in a way that memoryview.cast takes; of a letter
+ * that is not known, whether they may fit. */
+bool pyh_shape_is_valid(size_t size_bytes, char format, const size_t *shape, size_t dimensions);
+
 /* The next value as text, "" if it is none; goes past it. */
 pyh_text pyh_text_read(pyhost_reader *reader);
 

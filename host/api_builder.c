@@ -9,7 +9,11 @@
 #include "codec.h"
 #include "codec_format.h"
 
-enum { COUNT_SIZE = 5, HEADER_SIZE = 2, SHORT_COUNT = 0x80, DAYS_MOST = 999999999, SECONDS_A_DAY = 86400 };
+enum { COUNT_SIZE = 5, HEADER_SIZE = 2, SHORT_COUNT = 0x80 };
+
+/* How many levels the parts of a value take, as the decoder counts them: a timezone is one and has a tuple of its
+ * arguments, a memoryview one of its extents. */
+enum { TIMEZONE_LEVELS = 2, MEMORYVIEW_LEVELS = 2 };
 
 /* An open container. */
 typedef struct {
@@ -110,6 +114,15 @@ static pyhost_status begin_tagged(pyhost_builder *builder, pyh_tag tag)
     return status;
 }
 
+/* The same for a value that takes levels of its own. */
+static pyhost_status begin_nested(pyhost_builder *builder, pyh_tag tag, size_t levels)
+{
+    if (builder->depth + levels > PYH_CODEC_DEPTH) {
+        return fail(builder, PYHOST_MISUSED);
+    }
+    return begin_tagged(builder, tag);
+}
+
 static void write_zigzag(pyh_writer *writer, int64_t value)
 {
     pyh_writer_varint(writer, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
@@ -190,33 +203,18 @@ pyhost_status pyhost_builder_bytearray(pyhost_builder *builder, const void *byte
     return add_bytes(builder, PYH_TAG_BYTEARRAY, bytes, size_bytes);
 }
 
-static int days_of_month(int32_t year, uint8_t month)
-{
-    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return month == 2 && is_leap ? 29 : days[month - 1];
-}
-
-static bool is_date(const pyhost_date *date)
-{
-    return date->year >= 1 && date->year <= 9999 && date->month >= 1 && date->month <= 12 && date->day >= 1 &&
-           date->day <= days_of_month(date->year, date->month);
-}
-
-static bool is_offset(int64_t offset_us)
-{
-    int64_t day_us = (int64_t)SECONDS_A_DAY * 1000000;
-    return offset_us > -day_us && offset_us < day_us;
-}
-
 static pyhost_status check_time(const pyhost_time *time)
 {
     if (time->zone == PYHOST_ZONE_OTHER) {
         return PYHOST_MISUSED;
     }
-    bool is_time = time->hour < 24 && time->minute < 60 && time->second < 60 && time->microsecond < 1000000 &&
-                   time->fold < 2 && (time->zone == PYHOST_ZONE_NONE || is_offset(time->offset_us));
-    return is_time ? PYHOST_OK : PYHOST_OUT_OF_RANGE;
+    return pyh_time_is_valid(time) ? PYHOST_OK : PYHOST_OUT_OF_RANGE;
+}
+
+/* The zone is a level below the time. */
+static size_t levels_of_time(const pyhost_time *time)
+{
+    return time->zone == PYHOST_ZONE_FIXED ? 1 + TIMEZONE_LEVELS : 1;
 }
 
 static void write_date(pyh_writer *writer, const pyhost_date *date)
@@ -241,9 +239,8 @@ static void write_timedelta(pyh_writer *writer, const pyhost_timedelta *timedelt
 /* A timezone, without its tag: a tuple with its offset. */
 static void write_offset(pyh_writer *writer, int64_t offset_us)
 {
-    int64_t day_us = (int64_t)SECONDS_A_DAY * 1000000;
     int64_t days = offset_us < 0 ? -1 : 0;
-    int64_t rest_us = offset_us - days * day_us;
+    int64_t rest_us = offset_us - days * INT64_C(86400000000);
     pyhost_timedelta offset = {
         .days = days,
         .seconds = (uint32_t)(rest_us / 1000000),
@@ -276,7 +273,7 @@ static void write_time(pyh_writer *writer, const pyhost_time *time)
 
 pyhost_status pyhost_builder_date(pyhost_builder *builder, const pyhost_date *date)
 {
-    if (!is_date(date)) {
+    if (!pyh_date_is_valid(date)) {
         return fail(builder, PYHOST_OUT_OF_RANGE);
     }
     if (begin_tagged(builder, PYH_TAG_DATE) == PYHOST_OK) {
@@ -291,7 +288,7 @@ pyhost_status pyhost_builder_time(pyhost_builder *builder, const pyhost_time *ti
     if (status != PYHOST_OK) {
         return fail(builder, status);
     }
-    if (begin_tagged(builder, PYH_TAG_TIME) == PYHOST_OK) {
+    if (begin_nested(builder, PYH_TAG_TIME, levels_of_time(time)) == PYHOST_OK) {
         write_time(&builder->writer, time);
     }
     return outcome(builder);
@@ -299,11 +296,11 @@ pyhost_status pyhost_builder_time(pyhost_builder *builder, const pyhost_time *ti
 
 pyhost_status pyhost_builder_datetime(pyhost_builder *builder, const pyhost_datetime *datetime)
 {
-    pyhost_status status = is_date(&datetime->date) ? check_time(&datetime->time) : PYHOST_OUT_OF_RANGE;
+    pyhost_status status = pyh_date_is_valid(&datetime->date) ? check_time(&datetime->time) : PYHOST_OUT_OF_RANGE;
     if (status != PYHOST_OK) {
         return fail(builder, status);
     }
-    if (begin_tagged(builder, PYH_TAG_DATETIME) == PYHOST_OK) {
+    if (begin_nested(builder, PYH_TAG_DATETIME, levels_of_time(&datetime->time)) == PYHOST_OK) {
         write_date(&builder->writer, &datetime->date);
         write_time(&builder->writer, &datetime->time);
     }
@@ -312,8 +309,7 @@ pyhost_status pyhost_builder_datetime(pyhost_builder *builder, const pyhost_date
 
 pyhost_status pyhost_builder_timedelta(pyhost_builder *builder, const pyhost_timedelta *timedelta)
 {
-    if (timedelta->days < -DAYS_MOST || timedelta->days > DAYS_MOST || timedelta->seconds >= SECONDS_A_DAY ||
-        timedelta->microseconds >= 1000000) {
+    if (!pyh_timedelta_is_valid(timedelta)) {
         return fail(builder, PYHOST_OUT_OF_RANGE);
     }
     if (builder->status == PYHOST_OK && begin(builder) == PYHOST_OK) {
@@ -324,10 +320,10 @@ pyhost_status pyhost_builder_timedelta(pyhost_builder *builder, const pyhost_tim
 
 pyhost_status pyhost_builder_timezone(pyhost_builder *builder, int64_t offset_us)
 {
-    if (!is_offset(offset_us)) {
+    if (!pyh_offset_is_valid(offset_us)) {
         return fail(builder, PYHOST_OUT_OF_RANGE);
     }
-    if (begin_tagged(builder, PYH_TAG_TIMEZONE) == PYHOST_OK) {
+    if (begin_nested(builder, PYH_TAG_TIMEZONE, TIMEZONE_LEVELS) == PYHOST_OK) {
         write_offset(&builder->writer, offset_us);
     }
     return outcome(builder);
@@ -339,55 +335,11 @@ static void keep(void *context, void *data)
     (void)data;
 }
 
-static size_t item_size(char format)
-{
-    switch (format) {
-    case 'b':
-    case 'B':
-    case 'c':
-    case '?':
-        return 1;
-    case 'h':
-    case 'H':
-        return sizeof(short);
-    case 'i':
-    case 'I':
-        return sizeof(int);
-    case 'l':
-    case 'L':
-        return sizeof(long);
-    case 'q':
-    case 'Q':
-        return sizeof(long long);
-    case 'n':
-    case 'N':
-        return sizeof(size_t);
-    case 'f':
-        return sizeof(float);
-    case 'd':
-        return sizeof(double);
-    default:
-        return 0;
-    }
-}
-
-/* Whether the shape fills the size exactly, in a way that memoryview.cast takes. */
-static bool shape_fits(size_t size_bytes, size_t item_bytes, const size_t *shape, size_t dimensions)
-{
-    size_t total = item_bytes;
-    for (size_t i = 0; i < dimensions; i++) {
-        if (__builtin_mul_overflow(total, shape[i], &total) || (total == 0 && dimensions > 1)) {
-            return false;
-        }
-    }
-    return total == size_bytes;
-}
-
 pyhost_status pyhost_builder_buffer(pyhost_builder *builder, void *data, size_t size_bytes, char format,
                                     const size_t *shape, size_t dimensions, pyhost_release_function *release,
                                     void *context)
 {
-    size_t item_bytes = item_size(format);
+    size_t item_bytes = pyh_item_size(format);
     size_t one_dimension = item_bytes > 0 ? size_bytes / item_bytes : 0;
     pyh_buffer buffer = {.data = data, .size = size_bytes, .release = release != NULL ? release : keep};
     buffer.context = context;
@@ -395,11 +347,11 @@ pyhost_status pyhost_builder_buffer(pyhost_builder *builder, void *data, size_t 
         shape = &one_dimension;
         dimensions = 1;
     }
-    bool fits = item_bytes > 0 && dimensions > 0 && shape_fits(size_bytes, item_bytes, shape, dimensions);
+    bool fits = item_bytes > 0 && dimensions > 0 && pyh_shape_is_valid(size_bytes, format, shape, dimensions);
     if (!fits || dimensions > PYHOST_DIMENSIONS) {
         fail(builder, PYHOST_MISUSED);
     }
-    if (begin_tagged(builder, PYH_TAG_MEMORYVIEW) != PYHOST_OK) {
+    if (begin_nested(builder, PYH_TAG_MEMORYVIEW, MEMORYVIEW_LEVELS) != PYHOST_OK) {
         buffer.release(buffer.context, buffer.data);
         return builder->status;
     }
@@ -537,9 +489,20 @@ static pyhost_status append(pyhost_builder *builder, const unsigned char *bytes,
     return outcome(builder);
 }
 
+/* Whether a value can stand where the builder is without nesting too deep; one that a codec made can by itself. */
+static bool has_levels_for(const pyhost_builder *builder, const pyhost_value *value)
+{
+    pyhost_reader reader = pyhost_reader_make(value);
+    reader.depth = (uint32_t)builder->depth;
+    return builder->depth == 0 || pyhost_reader_skip(&reader) == PYHOST_OK;
+}
+
 pyhost_status pyhost_builder_value(pyhost_builder *builder, const pyhost_value *value)
 {
     pyh_message *message = pyh_message_of(value);
+    if (!has_levels_for(builder, value)) {
+        return fail(builder, PYHOST_MISUSED);
+    }
     return append(builder, message->payload, message->size, message, 0, message->buffer_count);
 }
 

@@ -1,6 +1,8 @@
 /* api_reader: see codec_format.h for what is read. Values come from encoders, but nothing is trusted: every size is
  * held against what is left, and recursion is bounded. Each function works on a copy and moves the reader at the end,
  * so that a failure leaves it where it was. */
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "api.h"
@@ -154,13 +156,23 @@ static pyhost_status expect(pyhost_reader *reader, pyh_tag wanted)
     return read_tag(reader, &tag) && tag == (unsigned char)wanted ? PYHOST_OK : PYHOST_WRONG_KIND;
 }
 
-/* Moves the reader to where a copy of it has got to, if all went well. */
+/* Moves the reader past one value, to where a copy of it has got to, if all went well. */
 static pyhost_status move(pyhost_reader *reader, const pyhost_reader *copy, pyhost_status status)
 {
     if (status == PYHOST_OK) {
-        *reader = *copy;
+        reader->at = copy->at;
+        reader->next_buffer = copy->next_buffer;
+        reader->left--;
     }
     return status;
+}
+
+/* Goes a level down, to the parts of a time, a timezone or a memoryview, which are so many; levels are counted as the
+ * codec counts them. */
+static pyhost_status descend(pyhost_reader *reader, size_t parts)
+{
+    reader->left = parts;
+    return ++reader->depth <= PYH_CODEC_DEPTH ? PYHOST_OK : PYHOST_MALFORMED;
 }
 
 pyhost_status pyhost_reader_none(pyhost_reader *reader)
@@ -265,15 +277,30 @@ pyhost_status pyhost_reader_big_int(pyhost_reader *reader, void *bytes, size_t s
     return move(reader, &copy, PYHOST_OK);
 }
 
-/* The nearest double to an integer in two's complement. */
+/* The nearest double to an integer in two's complement; infinite where there is none. */
 static double double_of(const unsigned char *bytes, size_t size)
 {
-    bool is_negative = (bytes[size - 1] & 0x80) != 0;
-    double result = 0;
-    for (size_t i = size; i > 0; i--) {
-        result = result * 256 + (is_negative ? (unsigned char)~bytes[i - 1] : bytes[i - 1]);
+    bool is_negative = (bytes[size - 1] & 0x80) != 0, is_rest_zero = true;
+    unsigned char flip = is_negative ? 0xff : 0;
+    while (size > 1 && bytes[size - 1] == flip) {
+        size--;
     }
-    return is_negative ? -result - 1 : result;
+    size_t rest = size > sizeof(uint64_t) ? size - sizeof(uint64_t) : 0;
+    uint64_t head = 0;
+    for (size_t i = size; i > rest; i--) {
+        head = head << 8 | (bytes[i - 1] ^ flip);
+    }
+    for (size_t i = 0; i < rest && is_rest_zero; i++) {
+        is_rest_zero = bytes[i] == 0;
+    }
+    /* The head has more bits than a double; that something follows matters only where it is halfway between two. */
+    if (!is_rest_zero) {
+        head |= 1;
+    } else if (is_negative && head < UINT64_MAX) {
+        head++;
+    }
+    double result = rest < DBL_MAX_EXP ? ldexp((double)head, (int)(8 * rest)) : HUGE_VAL;
+    return is_negative ? -result : result;
 }
 
 pyhost_status pyhost_reader_float(pyhost_reader *reader, double *value)
@@ -284,8 +311,12 @@ pyhost_status pyhost_reader_float(pyhost_reader *reader, double *value)
         size_t size;
         int64_t small = 0;
         pyhost_status status = read_int(&copy, &small, &bytes, &size);
+        double found = status == PYHOST_OK && bytes != NULL ? double_of(bytes, size) : (double)small;
+        if (status == PYHOST_OK && !isfinite(found)) {
+            return PYHOST_OUT_OF_RANGE;
+        }
         if (status == PYHOST_OK) {
-            *value = bytes != NULL ? double_of(bytes, size) : (double)small;
+            *value = found;
         }
         return move(reader, &copy, status);
     }
@@ -360,13 +391,47 @@ pyhost_status pyhost_reader_pickle(pyhost_reader *reader, const void **bytes, si
     return move(reader, &copy, status == PYHOST_OK ? read_sized(&copy, bytes, size_bytes) : status);
 }
 
+pyhost_status pyhost_reader_enter(pyhost_reader *reader, pyhost_reader *inner)
+{
+    pyhost_reader copy = *reader;
+    size_t count;
+    switch (pyhost_reader_kind(reader)) {
+    case PYHOST_KIND_LIST:
+    case PYHOST_KIND_TUPLE:
+    case PYHOST_KIND_SET:
+    case PYHOST_KIND_FROZENSET:
+    case PYHOST_KIND_DICT:
+        break;
+    default:
+        return PYHOST_WRONG_KIND;
+    }
+    copy.at++;
+    if (read_count(&copy, &count) != PYHOST_OK ||
+        descend(&copy, *reader->at == PYH_TAG_DICT ? 2 * count : count) != PYHOST_OK) {
+        return PYHOST_MALFORMED;
+    }
+    *inner = copy;
+    return PYHOST_OK;
+}
+
+/* Goes into the container that is next if it is of this tag. */
+static pyhost_status enter_as(pyhost_reader *reader, pyhost_reader *inner, pyh_tag wanted)
+{
+    bool is_wanted = pyhost_reader_kind(reader) == kind_of((unsigned char)wanted);
+    return is_wanted ? pyhost_reader_enter(reader, inner) : PYHOST_WRONG_KIND;
+}
+
 static pyhost_status read_date(pyhost_reader *reader, pyhost_date *date)
 {
     const unsigned char *bytes = read_bytes(reader, PYH_DATE_SIZE);
     if (bytes == NULL) {
         return PYHOST_MALFORMED;
     }
-    *date = (pyhost_date){.year = bytes[0] | bytes[1] << 8, .month = bytes[2], .day = bytes[3]};
+    pyhost_date found = {.year = bytes[0] | bytes[1] << 8, .month = bytes[2], .day = bytes[3]};
+    if (!pyh_date_is_valid(&found)) {
+        return PYHOST_MALFORMED;
+    }
+    *date = found;
     return PYHOST_OK;
 }
 
@@ -375,11 +440,14 @@ static pyhost_status read_timedelta(pyhost_reader *reader, pyhost_timedelta *tim
     uint64_t seconds, microseconds;
     pyhost_timedelta found;
     if (read_zigzag(reader, &found.days) != PYHOST_OK || read_varint(reader, &seconds) != PYHOST_OK ||
-        read_varint(reader, &microseconds) != PYHOST_OK || seconds >= 86400 || microseconds >= 1000000) {
+        read_varint(reader, &microseconds) != PYHOST_OK || (seconds | microseconds) > UINT32_MAX) {
         return PYHOST_MALFORMED;
     }
     found.seconds = (uint32_t)seconds;
     found.microseconds = (uint32_t)microseconds;
+    if (!pyh_timedelta_is_valid(&found)) {
+        return PYHOST_MALFORMED;
+    }
     *timedelta = found;
     return PYHOST_OK;
 }
@@ -389,21 +457,47 @@ static pyhost_status read_offset(pyhost_reader *reader, int64_t *offset_us)
 {
     pyhost_reader inner;
     pyhost_timedelta offset;
-    reader->left++; /* the tuple is no value of the reader's own */
-    pyhost_status status = pyhost_reader_enter(reader, &inner);
+    pyhost_status status = descend(reader, 1);
+    status = status == PYHOST_OK ? enter_as(reader, &inner, PYH_TAG_TUPLE) : status;
     status = status == PYHOST_OK ? pyhost_reader_timedelta(&inner, &offset) : status;
     status = status == PYHOST_OK ? pyhost_reader_leave(reader, &inner) : status;
     if (status != PYHOST_OK || offset.days < -1 || offset.days > 0) {
         return PYHOST_MALFORMED;
     }
-    *offset_us = (offset.days * 86400 + offset.seconds) * 1000000 + offset.microseconds;
+    int64_t found_us = (offset.days * 86400 + offset.seconds) * 1000000 + offset.microseconds;
+    if (!pyh_offset_is_valid(found_us)) {
+        return PYHOST_MALFORMED;
+    }
+    *offset_us = found_us;
     return PYHOST_OK;
+}
+
+/* A time's zone: None, a timezone, or a pickled object. */
+static pyhost_status read_zone(pyhost_reader *reader, pyhost_time *time)
+{
+    const void *bytes;
+    size_t size;
+    if (descend(reader, 1) != PYHOST_OK) {
+        return PYHOST_MALFORMED;
+    }
+    switch (pyhost_reader_kind(reader)) {
+    case PYHOST_KIND_NONE:
+        return pyhost_reader_none(reader);
+    case PYHOST_KIND_TIMEZONE:
+        time->zone = PYHOST_ZONE_FIXED;
+        return pyhost_reader_timezone(reader, &time->offset_us);
+    case PYHOST_KIND_PICKLE:
+        time->zone = PYHOST_ZONE_OTHER;
+        return pyhost_reader_pickle(reader, &bytes, &size);
+    default:
+        return PYHOST_MALFORMED;
+    }
 }
 
 static pyhost_status read_time(pyhost_reader *reader, pyhost_time *time)
 {
     const unsigned char *bytes = read_bytes(reader, PYH_TIME_SIZE);
-    if (bytes == NULL || reader->at == reader->end) {
+    if (bytes == NULL) {
         return PYHOST_MALFORMED;
     }
     pyhost_time found = {
@@ -412,21 +506,14 @@ static pyhost_status read_time(pyhost_reader *reader, pyhost_time *time)
         .second = bytes[2],
         .microsecond = (uint32_t)(bytes[3] | bytes[4] << 8 | bytes[5] << 16),
         .fold = bytes[6],
+        .zone = PYHOST_ZONE_NONE,
     };
-    pyhost_status status = PYHOST_OK;
-    if (*reader->at == PYH_TAG_TIMEZONE) {
-        reader->at++;
-        found.zone = PYHOST_ZONE_FIXED;
-        status = read_offset(reader, &found.offset_us);
-    } else {
-        found.zone = *reader->at == PYH_TAG_NONE ? PYHOST_ZONE_NONE : PYHOST_ZONE_OTHER;
-        reader->left++;
-        status = pyhost_reader_skip(reader);
+    pyhost_status status = read_zone(reader, &found);
+    if (status != PYHOST_OK || !pyh_time_is_valid(&found)) {
+        return PYHOST_MALFORMED;
     }
-    if (status == PYHOST_OK) {
-        *time = found;
-    }
-    return status;
+    *time = found;
+    return PYHOST_OK;
 }
 
 pyhost_status pyhost_reader_date(pyhost_reader *reader, pyhost_date *date)
@@ -510,70 +597,60 @@ pyhost_status pyhost_reader_channel(pyhost_reader *reader, pyhost_channel **chan
 static pyhost_status read_shape(pyhost_reader *reader, pyhost_buffer *buffer)
 {
     pyhost_reader inner;
-    pyhost_status status = pyhost_reader_enter(reader, &inner);
-    if (status != PYHOST_OK || inner.left > PYHOST_DIMENSIONS) {
-        return status != PYHOST_OK ? PYHOST_MALFORMED : PYHOST_OUT_OF_RANGE;
+    if (enter_as(reader, &inner, PYH_TAG_TUPLE) != PYHOST_OK) {
+        return PYHOST_MALFORMED;
     }
     buffer->dimensions = inner.left;
-    for (size_t i = 0; i < buffer->dimensions; i++) {
+    while (inner.left > 0) {
         uint64_t extent;
+        size_t index = buffer->dimensions - inner.left;
         if (pyhost_reader_uint(&inner, &extent) != PYHOST_OK) {
             return PYHOST_MALFORMED;
         }
-        buffer->shape[i] = (size_t)extent;
+        if (index < PYHOST_DIMENSIONS) {
+            buffer->shape[index] = (size_t)extent;
+        }
     }
     return pyhost_reader_leave(reader, &inner);
+}
+
+/* What follows a memoryview's tag. The shape is cut off where it has more than PYHOST_DIMENSIONS. */
+static pyhost_status read_view(pyhost_reader *reader, pyhost_buffer *buffer)
+{
+    const char *format;
+    size_t format_size;
+    if (descend(reader, 2) != PYHOST_OK || pyhost_reader_str(reader, &format, &format_size) != PYHOST_OK ||
+        format_size != 1 || read_shape(reader, buffer) != PYHOST_OK) {
+        return PYHOST_MALFORMED;
+    }
+    const pyh_buffer *found = read_memory(reader);
+    if (found == NULL) {
+        return PYHOST_MALFORMED;
+    }
+    buffer->format = format[0];
+    buffer->data = found->data;
+    buffer->size_bytes = found->size;
+    return PYHOST_OK;
 }
 
 pyhost_status pyhost_reader_buffer(pyhost_reader *reader, pyhost_buffer *buffer)
 {
     pyhost_reader copy = *reader;
     pyhost_buffer found = {0};
-    const char *format = NULL;
-    size_t format_size = 0;
     if (expect(&copy, PYH_TAG_MEMORYVIEW) != PYHOST_OK) {
         return PYHOST_WRONG_KIND;
     }
-    copy.left += 2; /* format and shape are no values of the reader's own */
-    if (pyhost_reader_str(&copy, &format, &format_size) != PYHOST_OK || format_size != 1) {
+    if (read_view(&copy, &found) != PYHOST_OK) {
         return PYHOST_MALFORMED;
     }
-    pyhost_status status = read_shape(&copy, &found);
-    if (status != PYHOST_OK) {
-        return status;
+    if (found.dimensions > PYHOST_DIMENSIONS) {
+        return PYHOST_OUT_OF_RANGE;
     }
-    const pyh_buffer *memory = read_memory(&copy);
-    if (memory == NULL) {
+    if (!pyh_shape_is_valid(found.size_bytes, found.format, found.shape, found.dimensions)) {
         return PYHOST_MALFORMED;
     }
-    found.format = format[0];
-    found.data = memory->data;
-    found.size_bytes = memory->size;
     *buffer = found;
     return move(reader, &copy, PYHOST_OK);
-}
-
-pyhost_status pyhost_reader_enter(pyhost_reader *reader, pyhost_reader *inner)
-{
-    pyhost_reader copy = *reader;
-    size_t count;
-    switch (pyhost_reader_kind(reader)) {
-    case PYHOST_KIND_LIST:
-    case PYHOST_KIND_TUPLE:
-    case PYHOST_KIND_SET:
-    case PYHOST_KIND_FROZENSET:
-    case PYHOST_KIND_DICT:
-        break;
-    default:
-        return PYHOST_WRONG_KIND;
-    }
-    copy.at++;
-    if (read_count(&copy, &count) != PYHOST_OK || ++copy.depth > PYH_CODEC_DEPTH) {
-        return PYHOST_MALFORMED;
-    }
-    copy.left = *reader->at == PYH_TAG_DICT ? 2 * count : count;
-    *inner = copy;
-    return PYHOST_OK;
 }
 
 pyhost_status pyhost_reader_leave(pyhost_reader *reader, pyhost_reader *inner)
@@ -634,18 +711,13 @@ static pyhost_status skip_temporal(pyhost_reader *reader, pyhost_kind kind)
     }
 }
 
-/* A memoryview of any shape: format, shape, and one buffer. */
+/* A memoryview, of however many dimensions. */
 static pyhost_status skip_buffer(pyhost_reader *reader)
 {
     pyhost_reader copy = *reader;
+    pyhost_buffer buffer;
     copy.at++;
-    copy.left++;
-    pyhost_status status = pyhost_reader_skip(&copy);
-    status = status == PYHOST_OK ? pyhost_reader_skip(&copy) : status;
-    if (status != PYHOST_OK || read_memory(&copy) == NULL) {
-        return PYHOST_MALFORMED;
-    }
-    return move(reader, &copy, status);
+    return move(reader, &copy, read_view(&copy, &buffer));
 }
 
 pyhost_status pyhost_reader_skip(pyhost_reader *reader)

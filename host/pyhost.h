@@ -332,8 +332,9 @@ typedef struct pyhost_channel pyhost_channel;
 PYHOST_API pyhost_status pyhost_builder_channel(pyhost_builder *builder, const pyhost_channel *channel);
 
 /* Begins a list, tuple, set, frozenset or dict: what is added until the matching close is in it, for a dict keys and
- * values in turn. They nest up to 500 deep. MISUSED: another kind, nothing to close, a dict with a key that has no
- * value. */
+ * values in turn. They nest up to 500 deep; a memoryview and a timezone count as two levels, a time as one, or as three
+ * with a zone. MISUSED: another kind, nothing to close, a dict with a key that has no value; here and for whatever is
+ * added, one level too many. */
 PYHOST_API pyhost_status pyhost_builder_open(pyhost_builder *builder, pyhost_kind kind);
 PYHOST_API pyhost_status pyhost_builder_close(pyhost_builder *builder);
 
@@ -370,9 +371,11 @@ PYHOST_API pyhost_kind pyhost_reader_kind(const pyhost_reader *reader);
 PYHOST_API size_t pyhost_reader_left(const pyhost_reader *reader);
 
 /* Each reads the next value and goes past it. WRONG_KIND, OUT_OF_RANGE (int and uint; big_int takes every int, as
- * two's complement, little-endian): nothing is read, the reader stays. Float takes ints, too. Text is no zero-ended
- * string; it is UTF-8, but may have surrogates as Python's "surrogatepass" writes them. For an int that
- * big_int reads, bytes must have room for size_bytes; if it needs more, OUT_OF_RANGE and nothing is read. */
+ * two's complement, little-endian): nothing is read, the reader stays. Float takes ints, too, as the nearest double;
+ * OUT_OF_RANGE where there is none. MALFORMED: bytes that no encoder made; so the dates, times and shapes that are read
+ * are ones that Python has. Text is no zero-ended string; it is UTF-8, but may have surrogates as Python's
+ * "surrogatepass" writes them. For an int that big_int reads, bytes must have room for size_bytes; if it needs more,
+ * OUT_OF_RANGE and nothing is read. */
 PYHOST_API pyhost_status pyhost_reader_none(pyhost_reader *reader);
 PYHOST_API pyhost_status pyhost_reader_bool(pyhost_reader *reader, bool *value);
 PYHOST_API pyhost_status pyhost_reader_int(pyhost_reader *reader, int64_t *value);

@@ -6,28 +6,20 @@
  * --seeds writes an input for each kind of value into the folder first, which it makes. An input is a byte (its low
  * bits: how many buffers stand beside the payload; ARGUMENTS: it is a call's arguments; CHANNEL: the last buffer is a
  * channel), each other buffer as a size byte and so many bytes, and the payload. */
-#include <sys/stat.h>
-
 #include "codecs.h"
+#include "fuzz.h"
 
 enum { BUFFERS = 3, ARGUMENTS = 4, CHANNEL = 8 };
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static pyh_codec codec;
 static pyh_value_channel *channel;
 
-/* Not CHECK: libFuzzer keeps the input of what aborts. */
 static void require(bool condition, const char *what)
 {
-    if (!condition) {
-        if (PyErr_Occurred()) {
-            PyErr_Print();
-        }
-        fprintf(stderr, "fuzz_codec: this does not hold: %s\n", what);
-        abort();
+    if (!condition && PyErr_Occurred()) {
+        PyErr_Print();
     }
+    fuzz_require(condition, what);
 }
 
 /* clang-format off */
@@ -42,29 +34,21 @@ static const char *const seeds[] = {
 };
 /* clang-format on */
 
-static void write_seed(const char *folder, const char *kind, size_t index, const pyh_message *message, int flags)
+static void write_seed(const char *folder, const char *kind, size_t index, const pyh_message *message, unsigned flags)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s-%02zu", folder, kind, index);
-    FILE *file = fopen(path, "wb");
-    require(file != NULL && message->buffer_count <= BUFFERS, path);
+    FILE *file = fuzz_seed_open(folder, kind, index);
     uint32_t count = message->buffer_count;
+    require(count <= BUFFERS, "a seed has room for its buffers");
     if (count > 0 && pyh_value_channel_of_buffer(&message->buffers[count - 1]) != NULL) {
         flags |= CHANNEL;
         count--;
     }
-    fputc((int)count | flags, file);
-    for (uint32_t i = 0; i < count; i++) {
-        fputc((int)message->buffers[i].size, file);
-        fwrite(message->buffers[i].data, 1, message->buffers[i].size, file);
-    }
-    fwrite(message->payload, 1, message->size, file);
-    require(fclose(file) == 0, path);
+    fputc((int)(count | flags), file);
+    fuzz_seed_write(file, message);
 }
 
 static void write_seeds(const char *folder)
 {
-    mkdir(folder, 0777);
     for (size_t i = 0; i < CHECK_COUNT(seeds); i++) {
         pyh_writer writer = {0};
         pyh_message *message = codec_encode(&codec, seeds[i]);
@@ -90,35 +74,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     embed_run("from datetime import date, datetime, time, timedelta, timezone");
     codec = codec_make(true);
     channel = codec_put_channel();
-    for (int i = 1; i < *argc; i++) {
-        if (strncmp((*argv)[i], "--seeds=", 8) == 0) {
-            write_seeds((*argv)[i] + 8);
-        }
+    const char *folder = fuzz_seed_folder(*argc, *argv);
+    if (folder != NULL) {
+        write_seeds(folder);
     }
     return 0;
-}
-
-/* The input as a message; *flags is its first byte. */
-static pyh_message *read_input(const uint8_t *data, size_t size, unsigned *flags)
-{
-    pyh_writer writer = {0};
-    pyh_message *message = NULL;
-    *flags = size > 0 ? *data++ : 0;
-    size -= size > 0;
-    for (unsigned i = 0; i < (*flags & BUFFERS) && size > 0; i++) {
-        size_t length = *data++;
-        size--;
-        length = length < size ? length : size;
-        pyh_writer_buffer(&writer, data, length);
-        data += length;
-        size -= length;
-    }
-    if ((*flags & CHANNEL) != 0) {
-        pyh_writer_share(&writer, pyh_value_channel_as_buffer(channel));
-    }
-    pyh_writer_bytes(&writer, data, size);
-    require(pyh_writer_finish(&writer, &message) == PYHOST_OK, "there is memory");
-    return message;
 }
 
 /* Whether the value, or one that it holds, is such a one. */
@@ -149,18 +109,6 @@ static bool is_nan(PyObject *value)
     return PyFloat_Check(value) && PyFloat_AS_DOUBLE(value) != PyFloat_AS_DOUBLE(value);
 }
 
-static bool messages_equal(const pyh_message *one, const pyh_message *other)
-{
-    bool equal = one->size == other->size && one->buffer_count == other->buffer_count &&
-                 memcmp(one->payload, other->payload, one->size) == 0;
-    for (uint32_t i = 0; equal && i < one->buffer_count; i++) {
-        const pyh_buffer *left = &one->buffers[i], *right = &other->buffers[i];
-        equal = left->size == right->size && pyh_value_channel_of_buffer(left) == pyh_value_channel_of_buffer(right) &&
-                (left->size == 0 || memcmp(left->data, right->data, left->size) == 0);
-    }
-    return equal;
-}
-
 /* Encoded, decoded and encoded again it is the same, but for the order of a set. */
 static void check_crosses(PyObject *value)
 {
@@ -169,7 +117,7 @@ static void check_crosses(PyObject *value)
     require(pyh_codec_encode_message(&codec, value, &first) == PYHOST_OK, "what was decoded can be encoded");
     require(pyh_codec_decode_message(&codec, first, &decoded) == PYHOST_OK, "what was encoded can be decoded");
     require(pyh_codec_encode_message(&codec, decoded, &second) == PYHOST_OK, "and encoded again");
-    if (!messages_equal(first, second)) {
+    if (!fuzz_messages_equal(first, second)) {
         require(holds(value, is_set), "only a set's order differs");
         require(holds(value, is_nan) || PyObject_RichCompareBool(value, decoded, Py_EQ) == 1, "it arrives as it was");
     }
@@ -207,8 +155,9 @@ static void decode_value(pyh_message *message)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    unsigned flags;
-    pyh_message *message = read_input(data, size, &flags);
+    fuzz_input input = {data, size};
+    unsigned flags = fuzz_byte(&input);
+    pyh_message *message = fuzz_message(&input, flags & BUFFERS, (flags & CHANNEL) != 0 ? channel : NULL);
     if ((flags & ARGUMENTS) != 0) {
         decode_arguments(message);
     } else {
