@@ -35,6 +35,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 # Files that programs write beside their code: when one changes, the plugin has not changed.
 _WRITTEN_FILES = ("*.db", "*.db-*", "*.sqlite*", "*.log", "*.log.*", "*.pid", "*.lock", "*.tmp", "*.pyc", "*~")
 _CODE_SUFFIXES = (".py", ".toml")
+_FILE_NAME_MOST = 255  # bytes, on every file system of Linux: asking for a longer one is an error
 _NEW_LOCK_SUFFIX = "+new.toml"
 
 
@@ -55,9 +56,13 @@ def module_conflict(module: str) -> str:
 
 
 def _parse_module(value: Any) -> Any:
-    if isinstance(value, str) and not all(map(str.isidentifier, value.split("."))):
+    if isinstance(value, str) and not all(map(_is_module_part, value.split("."))):
         raise ValueError(value)
     return value
+
+
+def _is_module_part(text: str) -> bool:
+    return text.isidentifier() and len(f"{text}.py".encode()) <= _FILE_NAME_MOST
 
 
 def _parse_memory(value: Any) -> Any:

@@ -159,6 +159,10 @@ def test_manifests_do_not_change(plugins):
             'plugin.module is \'.x\'; allowed: a module to import, such as "wordcount" or "package.module"',
         ),
         (
+            f'[plugin]\nname = "x"\nmodule = "{"y" * 253}"',  # with ".py" more than a file's name may have
+            f'plugin.module is \'{"y" * 27}...{"y" * 28}\'; allowed: a module to import, such as "wordcount" or "package.module"',
+        ),
+        (
             '[plugin]\nname = "x"\nmodule = 1',
             'plugin.module is 1; allowed: a module to import, such as "wordcount" or "package.module"',
         ),
