@@ -5,8 +5,10 @@
 //     auto counts = words.call<std::map<std::string, int>>("count", "a b a");
 //     std::future<int> answer = words.function("total").submit<int>("a b a");
 //
-// Everything that can fail throws pyhost::Error. Handles are cheap: a Runtime is moved, the others are moved or copied.
-// Any thread may use any of them. C++ types and Python's:
+// Everything that can fail throws pyhost::Error. Any thread may use any handle. A Runtime and a Call stand for what
+// goes on, and are moved only; Call::share() makes a second reference. A Function, a Plugin and a Value stand for what
+// does not change, so that a copy is as good as the first: copy and capture them freely, it takes an atomic increment.
+// C++ types and Python's:
 //
 //     std::nullptr_t, std::optional without a value   None          std::vector, std::array       list
 //     bool, integers, floating point                  bool, int, float   std::pair, std::tuple    tuple
@@ -130,12 +132,37 @@ template <class T> T take(pyhost_reader &reader)
     return Codec<T>::take(reader);
 }
 
-// A Python value, encoded.
+namespace detail {
+
+// A reference to an object of the C interface that counts them.
+template <class T, T *(*ref)(T *), void (*unref)(T *)> class Counted {
+public:
+    Counted() = default;
+    // Takes over a reference.
+    explicit Counted(T *object) noexcept : object_(object) {}
+    Counted(const Counted &other) noexcept : object_(other.object_ != nullptr ? ref(other.object_) : nullptr) {}
+    Counted(Counted &&other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+    Counted &operator=(Counted other) noexcept
+    {
+        std::swap(object_, other.object_);
+        return *this;
+    }
+    ~Counted() { unref(object_); }
+    T *get() const noexcept { return object_; }
+
+private:
+    T *object_ = nullptr;
+};
+
+} // namespace detail
+
+// A Python value, encoded. It never changes, so a copy is one more reference to it. By default it is nothing, and of
+// the kind END.
 class Value {
 public:
     Value() = default;
     // Takes over a reference.
-    explicit Value(pyhost_value *value) : value_(value, pyhost_value_unref) {}
+    explicit Value(pyhost_value *value) : value_(value) {}
 
     // The value as a C++ type. Throws Error with WRONG_KIND or OUT_OF_RANGE.
     template <class T> T as() const
@@ -144,7 +171,7 @@ public:
         return take<T>(place);
     }
 
-    pyhost_reader reader() const { return pyhost_reader_make(value_.get()); }
+    pyhost_reader reader() const { return get() != nullptr ? pyhost_reader_make(get()) : pyhost_reader{}; }
     pyhost_kind kind() const
     {
         pyhost_reader place = reader();
@@ -153,7 +180,7 @@ public:
     const pyhost_value *get() const noexcept { return value_.get(); }
 
 private:
-    std::shared_ptr<pyhost_value> value_;
+    detail::Counted<pyhost_value, pyhost_value_ref, pyhost_value_unref> value_;
 };
 
 // A keyword argument: function.call<int>("a b a", pyhost::Keyword{"top", 3}).
@@ -689,11 +716,14 @@ private:
     }
 };
 
-// A call under way.
+// A call under way. It is moved only: whoever has it waits for it, or gives it up. One that is let go of goes on.
 class Call {
 public:
     // Takes over a reference.
-    explicit Call(pyhost_call *call) : call_(call, pyhost_call_unref) {}
+    explicit Call(pyhost_call *call) : call_(call) {}
+
+    // The same call for another thread, which may cancel it while this one waits.
+    Call share() const { return Call(pyhost_call_ref(call_.get())); }
 
     bool is_answered() const { return pyhost_call_is_answered(call_.get()); }
     // Waits for the result. Throws Error.
@@ -709,18 +739,17 @@ public:
     pyhost_call *get() const noexcept { return call_.get(); }
 
 private:
-    std::shared_ptr<pyhost_call> call_;
+    struct Unref {
+        void operator()(pyhost_call *call) const noexcept { pyhost_call_unref(call); }
+    };
+
+    std::unique_ptr<pyhost_call, Unref> call_;
 };
 
-// A function of a plugin. It follows the plugin through reloads.
+// A function of a plugin. It follows the plugin through reloads. A copy is another reference to the same name.
 class Function {
 public:
-    Function(pyhost_runtime *runtime, const std::string &name)
-    {
-        pyhost_function *function = nullptr;
-        check(pyhost_function_new(runtime, name.c_str(), &function));
-        function_.reset(function, pyhost_function_unref);
-    }
+    Function(pyhost_runtime *runtime, const std::string &name) : function_(make(runtime, name)) {}
 
     // The same function, each of whose calls has so much time; zero: the function's own deadline.
     Function with_timeout(Nanoseconds timeout) const
@@ -779,6 +808,14 @@ public:
     pyhost_function *get() const noexcept { return function_.get(); }
 
 private:
+    using Handle = detail::Counted<pyhost_function, pyhost_function_ref, pyhost_function_unref>;
+
+    static Handle make(pyhost_runtime *runtime, const std::string &name)
+    {
+        pyhost_function *function = nullptr;
+        check(pyhost_function_new(runtime, name.c_str(), &function));
+        return Handle(function);
+    }
     template <class Result> static void keep(void *context, pyhost_call *call)
     {
         std::unique_ptr<std::promise<Result>> promise(static_cast<std::promise<Result> *>(context));
@@ -795,7 +832,7 @@ private:
         }
     }
 
-    std::shared_ptr<pyhost_function> function_;
+    Handle function_;
     std::int64_t timeout_ns_ = 0;
 };
 

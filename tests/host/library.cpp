@@ -11,6 +11,18 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// What goes on has one owner; what does not change is copied as values are, and neither throws when it is moved.
+template <class T> constexpr bool is_moved_only = !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
+template <class T>
+constexpr bool is_copied = std::is_copy_constructible_v<T> && std::is_copy_assignable_v<T> &&
+                           std::is_nothrow_move_assignable_v<T>;
+static_assert(is_moved_only<pyhost::Runtime> && std::is_nothrow_move_constructible_v<pyhost::Runtime>);
+static_assert(is_moved_only<pyhost::Call> && std::is_nothrow_move_constructible_v<pyhost::Call>);
+static_assert(std::is_nothrow_move_assignable_v<pyhost::Call>);
+static_assert(is_copied<pyhost::Function> && std::is_nothrow_move_constructible_v<pyhost::Function>);
+static_assert(is_copied<pyhost::Value> && std::is_nothrow_move_constructible_v<pyhost::Value>);
+static_assert(is_copied<pyhost::Plugin> && std::is_nothrow_move_constructible_v<pyhost::Plugin>);
+
 template <class T> void check_round_trip(const pyhost::Function &same, const T &value)
 {
     assert(same.call<T>(value) == value);
@@ -72,6 +84,33 @@ void failures(const pyhost::Runtime &runtime, const pyhost::Plugin &plugin)
     assert(runtime.plugin("broken").state() != "running" && !runtime.plugin("broken").reason().empty());
 }
 
+void copies(const pyhost::Plugin &plugin)
+{
+    pyhost::Value first = plugin.call("same", "text"), second = first, moved = std::move(first), none;
+    assert(second.as<std::string>() == "text" && moved.get() == second.get());
+    assert(first.get() == nullptr && first.kind() == PYHOST_KIND_END && none.kind() == PYHOST_KIND_END);
+    pyhost::Value &itself = second;
+    second = itself;
+    none = moved = std::move(second);
+    assert(none.as<std::string>() == "text");
+    assert(failure_of([] { pyhost::Value().as<std::string>(); }).status() == PYHOST_WRONG_KIND);
+    pyhost::Function add = plugin.function("add");
+    auto adding = [add](int left, int right) { return add.call<int>(left, right); };
+    pyhost::Function replaced = plugin.function("same");
+    replaced = add;
+    assert(adding(1, 2) == 3 && replaced.call<int>(3, 4) == 7);
+}
+
+void calls(const pyhost::Plugin &plugin)
+{
+    pyhost::Call spinning = plugin.function("spin").start();
+    std::thread canceller([other = spinning.share()] { assert(other.cancel()); });
+    assert(failure_of([&] { spinning.result(); }).status() == PYHOST_CANCELLED);
+    canceller.join();
+    pyhost::Call adding = plugin.function("add").start(1, 2), moved = std::move(adding);
+    assert(adding.get() == nullptr && moved.result<int>() == 3);
+}
+
 void futures(const pyhost::Plugin &plugin)
 {
     pyhost::Function add = plugin.function("add");
@@ -85,8 +124,6 @@ void futures(const pyhost::Plugin &plugin)
     add.submit<void>(1, 1).get();
     auto raised = plugin.function("fail").submit<int>("x");
     assert(failure_of([&] { raised.get(); }).type() == "ValueError");
-    pyhost::Call spinning = plugin.function("spin").start();
-    assert(spinning.cancel() && failure_of([&] { spinning.result(); }).status() == PYHOST_CANCELLED);
     assert(add.start(1, 2).result<int>() == 3);
     assert(add.account().calls >= 52 && plugin.account().interpreters == 2);
 }
@@ -171,6 +208,8 @@ int main(int argc, char **argv)
     pyhost::Plugin plugin = runtime.plugin("arithmetic");
     values(plugin);
     failures(runtime, plugin);
+    copies(plugin);
+    calls(plugin);
     futures(plugin);
     functions_of_the_program(plugin);
     channels(plugin);
