@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pyhost import _core
 ROOT = Path(__file__).parents[2]
 HOST_TESTS = ROOT / "tests" / "host"
 EXAMPLES = ROOT / "examples"
+PAGE = (ROOT / "docs" / "library.md").read_text()
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -150,6 +152,60 @@ def test_an_event_loop_in_c(installed: Installed, tmp_path: Path) -> None:
     events = "".join(f"login user{i} {i % 9}\n" for i in range(1000))
     verdicts = run(rules, source / "plugins", given=events).splitlines()
     assert sorted(verdicts) == sorted(f"{'lock' if i % 9 > 5 else 'allow'} user{i}" for i in range(1000))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> dict[str, str]:
+    """What the page says to type, by the program that it is about."""
+    found = {}
+    for block in blocks("console"):
+        lines = "".join(line.removeprefix("$ ") + "\n" for line in block.splitlines() if line.startswith("$ "))
+        program = next(name for name in ("meson", "cmake", "pkg-config", "c++", "cc") if f"{name} " in lines)
+        assert program not in found
+        found[program] = lines
+    return found
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        pytest.param((name, *also), marks=needs(name, *also), id=name)
+        for name, *also in [
+            ["c++"],
+            ["cc"],
+            ["cmake", "c++"],
+            ["pkg-config", "cc"],
+            ["meson", "ninja", "pkg-config", "c++"],
+        ]
+    ],
+)
+def test_what_the_page_says_runs(installed: Installed, tmp_path: Path, tools: tuple[str, ...]) -> None:
+    for language, name in (
+        ("cpp", "words.cpp"),
+        ("c", "words.c"),
+        ("cmake", "CMakeLists.txt"),
+        ("meson", "meson.build"),
+    ):
+        (whole,) = (block for block in blocks(language) if language not in {"c", "cpp"} or "int main" in block)
+        (tmp_path / name).write_text(whole)
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "wordcount").symlink_to(ROOT / "plugins" / "wordcount")
+    command = tmp_path / "bin" / "pyhost"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {installed.python} -P -m pyhost "$@"\n')
+    command.chmod(0o755)
+    script = f"set -e; cd {tmp_path}\n{commands()[tools[0]]}"
+    said = run("bash", "-c", script, PATH=f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+    assert said.endswith("a 2\nb 1\n")
+
+
+def test_the_pages_blocks_are_programs_that_run_or_parts_of_one() -> None:
+    assert set(commands()) == {"c++", "cc", "cmake", "pkg-config", "meson"}
+    assert [block.startswith("#include") for block in blocks("c")] == [True]
+    assert [block for block in blocks("cpp") if "#include" in block and "int main" not in block] == []
 
 
 def sqlite_is_there() -> bool:
