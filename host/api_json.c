@@ -13,7 +13,10 @@ static pyhost_status fill(pyhost_builder *builder, pyh_message *parsed)
         return PYHOST_MALFORMED;
     }
     while (pyhost_reader_left(&values) > 0) {
-        pyh_builder_copy(builder, &values);
+        pyhost_status status = pyh_builder_copy(builder, &values);
+        if (status != PYHOST_OK) {
+            return status;
+        }
     }
     if (pyhost_reader_leave(&pair, &values) != PYHOST_OK || pyhost_reader_enter(&pair, &values) != PYHOST_OK) {
         return PYHOST_MALFORMED;
@@ -25,7 +28,10 @@ static pyhost_status fill(pyhost_builder *builder, pyh_message *parsed)
         }
         pyhost_builder_keyword(builder, name);
         free(name);
-        pyh_builder_copy(builder, &values);
+        pyhost_status status = pyh_builder_copy(builder, &values);
+        if (status != PYHOST_OK) {
+            return status;
+        }
     }
     return PYHOST_OK;
 }
