@@ -178,7 +178,7 @@ def commands() -> dict[str, str]:
             ["cc"],
             ["cmake", "c++"],
             ["pkg-config", "cc"],
-            ["meson", "ninja", "pkg-config", "c++"],
+            ["meson", "ninja", "pkg-config", "cc"],
         ]
     ],
 )
