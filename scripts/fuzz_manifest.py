@@ -17,6 +17,7 @@ import argparse
 import os
 import random
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -116,13 +117,17 @@ def change(text: bytes, max_size: int, seed: int) -> bytes:
 
 
 class Reader:
-    """A folder of plugins, a plugin.toml and a .py file, that are written anew for each text."""
+    """A folder of plugins, a plugin.toml and a .py file, that are written anew for each text.
+
+    It is in a folder that goes with the process.
+    """
 
     def __init__(self, folder: Path, seconds: float) -> None:
-        self._folder = folder
-        self._document = folder / "plugin" / manifest.MANIFEST_NAME
-        self._script = folder / "single.py"
-        self._document.parent.mkdir()
+        self._whole = folder
+        self._plugins = folder / "plugins"
+        self._document = self._plugins / "plugin" / manifest.MANIFEST_NAME
+        self._script = self._plugins / "single.py"
+        self._document.parent.mkdir(parents=True)
         self._end = time.monotonic() + seconds
         self.counts: Counter[str] = Counter()
         for name in ("x", *(seed.parent.name for seed in seeds())):
@@ -139,21 +144,25 @@ class Reader:
             place = Path(tempfile.mkstemp(prefix="manifest-", suffix=".toml")[1])
             place.write_bytes(text)
             print(f"this text was not read as promised; again: scripts/fuzz_manifest.py --input {place}")
-            sys.stdout.flush()
-            os._exit(1)
+            self._exit(1)
 
     def leave(self) -> None:
-        """Say what was done. libFuzzer would take an ordinary exit for a crash."""
+        """Say what was done, and leave."""
         accepted, refused = self.counts["accepted"], self.counts["refused"]
         print(f"Done {accepted + refused} readings: {accepted} accepted, {refused} refused")
+        self._exit(0)
+
+    def _exit(self, code: int) -> None:
+        """Without Python's own end: libFuzzer would take that for a crash."""
+        shutil.rmtree(self._whole)
         sys.stdout.flush()
-        os._exit(0)
+        os._exit(code)
 
     def _check(self, text: bytes) -> None:
         self._document.write_bytes(text)
         lines = text.replace(b"\r", b"\n").split(b"\n")
         self._script.write_bytes(b"\n".join([b"# /// script", *(b"# " + line for line in lines), b"# ///", b""]))
-        found, refused = manifest.load_all(self._folder)
+        found, refused = manifest.load_all(self._plugins)
         names = [*(each.name for each in found), *(name for name, *_ in refused)]
         assert len(names) == len(set(names)) == 2, "each plugin has a name, and none the other's"
         for each in found:
@@ -192,17 +201,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("--input", type=Path, help="read this text once, and nothing else")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        plugins = Path(folder, "plugins")
-        plugins.mkdir()
-        reader = Reader(plugins, options.seconds)
-        if options.input is not None:
-            reader.read(options.input.read_bytes())
-            reader.leave()
-        write_seeds(Path(folder, "corpus"))
-        settings = [f"-seed={options.seed}", f"-timeout={TIMEOUT}", "-max_len=8192", f"-artifact_prefix={Path.cwd()}/"]
-        atheris.Setup([sys.argv[0], *settings, f"{folder}/corpus"], reader.read, custom_mutator=change)
-        atheris.Fuzz()
+    folder = Path(tempfile.mkdtemp(prefix="manifests-"))
+    reader = Reader(folder, options.seconds)
+    if options.input is not None:
+        reader.read(options.input.read_bytes())
+        reader.leave()
+    corpus = folder / "corpus"
+    write_seeds(corpus)
+    settings = [f"-seed={options.seed}", f"-timeout={TIMEOUT}", "-max_len=8192", f"-artifact_prefix={Path.cwd()}/"]
+    atheris.Setup([sys.argv[0], *settings, str(corpus)], reader.read, custom_mutator=change)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
