@@ -7,7 +7,8 @@
 //
 // Everything that can fail throws pyhost::Error. Any thread may use any handle. A Runtime and a Call stand for what
 // goes on, and are moved only; Call::share() makes a second reference. A Function, a Plugin and a Value stand for what
-// does not change, so that a copy is as good as the first: copy and capture them freely, it takes an atomic increment.
+// does not change, and a Channel for something that many share, so that a copy is as good as the first: copy and capture
+// them freely, it takes an atomic increment.
 // C++ types and Python's:
 //
 //     std::nullptr_t, std::optional without a value   None          std::vector, std::array       list
@@ -363,10 +364,10 @@ public:
     {
         pyhost_channel *channel = nullptr;
         check(pyhost_channel_new(capacity, &channel));
-        channel_.reset(channel, pyhost_channel_unref);
+        channel_ = Counted(channel);
     }
     // Takes over a reference.
-    explicit Channel(pyhost_channel *channel) : channel_(channel, pyhost_channel_unref) {}
+    explicit Channel(pyhost_channel *channel) noexcept : channel_(channel) {}
 
     // Puts a value in, and waits for room. Throws Error with CLOSED, or with FULL when there was none in time.
     template <class T> void send(const T &value, Nanoseconds timeout = for_ever) const
@@ -426,6 +427,8 @@ public:
     friend bool operator!=(const Channel &left, const Channel &right) noexcept { return left.get() != right.get(); }
 
 private:
+    using Counted = detail::Counted<pyhost_channel, pyhost_channel_ref, pyhost_channel_unref>;
+
     pyhost_status take_one(Nanoseconds timeout, Value &value) const
     {
         pyhost_value *taken = nullptr;
@@ -447,7 +450,7 @@ private:
         return detail::convert<T>(value);
     }
 
-    std::shared_ptr<pyhost_channel> channel_;
+    Counted channel_;
 };
 
 template <> struct Codec<Channel> {

@@ -21,6 +21,7 @@ static_assert(is_moved_only<pyhost::Call> && std::is_nothrow_move_constructible_
 static_assert(std::is_nothrow_move_assignable_v<pyhost::Call>);
 static_assert(is_copied<pyhost::Function> && std::is_nothrow_move_constructible_v<pyhost::Function>);
 static_assert(is_copied<pyhost::Value> && std::is_nothrow_move_constructible_v<pyhost::Value>);
+static_assert(is_copied<pyhost::Channel> && std::is_nothrow_move_constructible_v<pyhost::Channel>);
 static_assert(is_copied<pyhost::Plugin> && std::is_nothrow_move_constructible_v<pyhost::Plugin>);
 
 template <class T> void check_round_trip(const pyhost::Function &same, const T &value)

@@ -158,54 +158,71 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> dict[str, str]:
-    """What the page says to type, by the program that it is about."""
+SOURCES = (
+    ("cpp", "wordcount", "words.cpp"),
+    ("cpp", "pyhost::Channel lines", "shout.cpp"),
+    ("c", "int main", "words.c"),
+    ("cmake", "", "CMakeLists.txt"),
+    ("meson", "", "meson.build"),
+    ("python", "# plugins/shout.py", "plugins/shout.py"),
+)
+"""The page's sources: their language, what only that one holds, and where it belongs."""
+
+
+def sources() -> dict[str, str]:
+    found = {}
+    for language, mark, path in SOURCES:
+        (found[path],) = (block for block in blocks(language) if mark in block)
+    return found
+
+
+def commands() -> dict[str, tuple[str, str]]:
+    """What the page says to type, and what it says comes of it, by the program that it is about."""
     found = {}
     for block in blocks("console"):
-        lines = "".join(line.removeprefix("$ ") + "\n" for line in block.splitlines() if line.startswith("$ "))
-        program = next(name for name in ("meson", "cmake", "pkg-config", "c++", "cc") if f"{name} " in lines)
+        typed = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+        said = [line for line in block.splitlines() if not line.startswith("$ ")]
+        names = ("shout", "meson", "cmake", "pkg-config", "c++", "cc")
+        program = next(name for name in names if any(f"{name} " in line or f"{name}.cpp" in line for line in typed))
         assert program not in found
-        found[program] = lines
+        found[program] = ("\n".join(typed), "\n".join(said or ["a 2", "b 1"]) + "\n")
     return found
 
 
 @pytest.mark.parametrize(
-    "tools",
+    "about",
     [
-        pytest.param((name, *also), marks=needs(name, *also), id=name)
+        pytest.param(name, marks=needs(*also), id=name)
         for name, *also in [
-            ["c++"],
-            ["cc"],
-            ["cmake", "c++"],
-            ["pkg-config", "cc"],
-            ["meson", "ninja", "pkg-config", "cc"],
+            ["c++", "c++"],
+            ["cc", "cc"],
+            ["shout", "c++"],
+            ["cmake", "cmake", "c++"],
+            ["pkg-config", "pkg-config", "cc"],
+            ["meson", "meson", "ninja", "pkg-config", "cc"],
         ]
     ],
 )
-def test_what_the_page_says_runs(installed: Installed, tmp_path: Path, tools: tuple[str, ...]) -> None:
-    for language, name in (
-        ("cpp", "words.cpp"),
-        ("c", "words.c"),
-        ("cmake", "CMakeLists.txt"),
-        ("meson", "meson.build"),
-    ):
-        (whole,) = (block for block in blocks(language) if language not in {"c", "cpp"} or "int main" in block)
-        (tmp_path / name).write_text(whole)
+def test_what_the_page_says_runs(installed: Installed, tmp_path: Path, about: str) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "wordcount").symlink_to(ROOT / "plugins" / "wordcount")
+    for path, text in sources().items():
+        (tmp_path / path).write_text(text)
     command = tmp_path / "bin" / "pyhost"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {installed.python} -P -m pyhost "$@"\n')
     command.chmod(0o755)
-    script = f"set -e; cd {tmp_path}\n{commands()[tools[0]]}"
-    said = run("bash", "-c", script, PATH=f"{command.parent}{os.pathsep}{os.environ['PATH']}")
-    assert said.endswith("a 2\nb 1\n")
+    typed, expected = commands()[about]
+    said = run(
+        "bash", "-c", f"set -e; cd {tmp_path}\n{typed}", PATH=f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    assert said.endswith(expected)
 
 
 def test_the_pages_blocks_are_programs_that_run_or_parts_of_one() -> None:
-    assert set(commands()) == {"c++", "cc", "cmake", "pkg-config", "meson"}
-    assert [block.startswith("#include") for block in blocks("c")] == [True]
-    assert [block for block in blocks("cpp") if "#include" in block and "int main" not in block] == []
+    assert set(commands()) == {"c++", "cc", "shout", "cmake", "pkg-config", "meson"}
+    programs = [block for language in ("c", "cpp", "python") for block in blocks(language) if "#include" in block]
+    assert set(programs) <= set(sources().values())
 
 
 def sqlite_is_there() -> bool:
