@@ -4,7 +4,6 @@
  * when several are alive. */
 #include "runtime.h"
 
-#include <locale.h>
 #include <stdlib.h>
 
 #include "background.h"
@@ -114,13 +113,29 @@ static PyStatus configure(PyConfig *config, const char *python, int argc, char *
     return status;
 }
 
-PyStatus pyh_runtime_initialize(const char *python, int argc, char **argv, bool handles_signals)
+/* A program's locale stays what it has made it: Python takes everything for UTF-8 instead. */
+static PyStatus leave_locale_alone(void)
+{
+    PyPreConfig config;
+    PyPreConfig_InitPythonConfig(&config);
+    config.configure_locale = 0;
+    config.coerce_c_locale = 0;
+    config.utf8_mode = 1;
+    return Py_PreInitialize(&config);
+}
+
+PyStatus pyh_runtime_initialize(const char *python, int argc, char **argv, bool owns_process)
 {
     PyConfig config;
+    PyStatus status = owns_process ? PyStatus_Ok() : leave_locale_alone();
+    if (PyStatus_Exception(status)) {
+        return status;
+    }
     PyConfig_InitPythonConfig(&config);
-    config.install_signal_handlers = handles_signals;
+    config.install_signal_handlers = owns_process;
+    config.configure_c_stdio = owns_process; /* changing stdin's buffer drops what is in it */
     runtime.embedded = true;
-    PyStatus status = configure(&config, python, argc, argv);
+    status = configure(&config, python, argc, argv);
     if (!PyStatus_Exception(status)) {
         status = Py_InitializeFromConfig(&config);
     }

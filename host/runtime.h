@@ -12,9 +12,10 @@
  * changes nothing. -1 with an exception set. */
 int pyh_runtime_attach(void);
 
-/* Starts CPython on this thread, which has its GIL then: the Python of that program, with these arguments; it handles
- * signals if that is said. Once only. The status is an exception when it does not start. */
-PyStatus pyh_runtime_initialize(const char *python, int argc, char **argv, bool handles_signals);
+/* Starts CPython on this thread, which has its GIL then: the Python of that program, with these arguments. Where it does
+ * not own the process, the program's signal handlers, locale and streams stay as they are. Once only. The status is an
+ * exception when it does not start. */
+PyStatus pyh_runtime_initialize(const char *python, int argc, char **argv, bool owns_process);
 
 /* Imports and runs site, which new interpreters do without. -1 with an exception set. */
 int pyh_runtime_run_site(void);

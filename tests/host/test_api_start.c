@@ -1,7 +1,9 @@
 /* Tests of a runtime that does not start, and of what it logs; each in an order, as a process starts Python once. */
 #include "program.h"
 
+#include <locale.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 static atomic_int logged;
 
@@ -39,10 +41,24 @@ static void what_keeps_python_from_starting_is_said(void)
     free(python);
 }
 
+/* What the program has read ahead from its standard input is still there, and its locale is as it was: both are what the
+ * environment asks Python to change. By now the only start of this process has been made. */
+static void streams_and_locale_are_the_program_s(void)
+{
+    CHECK_STRING(setlocale(LC_ALL, NULL), "C");
+    CHECK_EQUAL(getchar(), '2');
+}
+
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
         CHECK_TEST(what_keeps_python_from_starting_is_said),
+        CHECK_TEST(streams_and_locale_are_the_program_s),
     };
+    int ends[2];
+    CHECK(pipe(ends) == 0 && write(ends[1], "12", 2) == 2 && dup2(ends[0], STDIN_FILENO) == STDIN_FILENO);
+    CHECK_EQUAL(getchar(), '1');
+    setenv("PYTHONUNBUFFERED", "1", 1);
+    setenv("LC_ALL", "C.UTF-8", 1);
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }
