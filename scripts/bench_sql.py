@@ -76,7 +76,7 @@ def main() -> None:
         def run_module(count: int) -> float:
             statement = SUM.format(rows=count, call="digits(i)")
             program = PROGRAM.format(folder=str(EXAMPLE / "plugins"), statement=statement)
-            return seconds(digits(count), sys.executable, "-c", program)
+            return seconds(digits(count), sys.executable, "-P", "-c", program)
 
         measured = [(run_shell(rows), run_module(rows), run_shell(1), run_module(1)) for _ in range(rounds)]
     shell, module, shell_start, module_start = (statistics.median(column) for column in zip(*measured, strict=True))
