@@ -1,62 +1,78 @@
-/* watchdog: see watchdog.h. A binary heap under one mutex; arming wakes the thread only when the new timer is the
- * first to fire. */
+/* watchdog: see watchdog.h. The timers themselves are a heap of pairs, so that arming one takes no memory: each hangs
+ * below one that fires no later. One that is disarmed before it gets to the top, as a deadline's nearly always is, hangs
+ * side by side with many and has few below it. Arming wakes the thread only when the new timer is the first to fire. */
 #include "watchdog.h"
-
-#include <stdlib.h>
 
 static struct {
     pthread_once_t once;
     pyh_mutex mutex;
     pyh_condition changed;
     /* guarded by mutex */
-    pyh_timer **heap; /* heap[0] fires first */
-    size_t count;
-    size_t capacity;
+    pyh_timer *first; /* fires first; the others hang below it */
+    bool has_thread;
 } watchdog = {.once = PTHREAD_ONCE_INIT};
 
-static void put(size_t index, pyh_timer *timer)
+static void hang(pyh_timer *timer, pyh_timer **place)
 {
-    watchdog.heap[index] = timer;
-    timer->place = index + 1;
+    timer->next = *place;
+    timer->link = place;
+    *place = timer;
+    if (timer->next != NULL) {
+        timer->next->link = &timer->next;
+    }
 }
 
-static void sift_up(size_t index)
+/* Takes it away, with what hangs below it. */
+static pyh_timer *unhang(pyh_timer *timer)
 {
-    pyh_timer *timer = watchdog.heap[index];
-    while (index > 0 && watchdog.heap[(index - 1) / 2]->at_ns > timer->at_ns) {
-        put(index, watchdog.heap[(index - 1) / 2]);
-        index = (index - 1) / 2;
+    if (timer != NULL) {
+        *timer->link = timer->next;
+        if (timer->next != NULL) {
+            timer->next->link = timer->link;
+        }
+        timer->next = NULL;
+        timer->link = NULL;
     }
-    put(index, timer);
+    return timer;
 }
 
-static void sift_down(size_t index)
+/* Hangs one below the other; what is on top then. Either may be NULL. */
+static pyh_timer *pair(pyh_timer *one, pyh_timer *other)
 {
-    pyh_timer *timer = watchdog.heap[index];
-    for (;;) {
-        size_t child = 2 * index + 1;
-        if (child + 1 < watchdog.count && watchdog.heap[child + 1]->at_ns < watchdog.heap[child]->at_ns) {
-            child++;
-        }
-        if (child >= watchdog.count || watchdog.heap[child]->at_ns >= timer->at_ns) {
-            break;
-        }
-        put(index, watchdog.heap[child]);
-        index = child;
+    if (one == NULL || other == NULL) {
+        return one != NULL ? one : other;
     }
-    put(index, timer);
+    bool is_first = one->at_ns <= other->at_ns;
+    hang(is_first ? other : one, is_first ? &one->below : &other->below);
+    return is_first ? one : other;
+}
+
+/* Takes away what hangs below the timer, as one heap: in pairs first, so that little hangs below the same one. */
+static pyh_timer *gather(pyh_timer *timer)
+{
+    pyh_timer *pairs = NULL, *all = NULL;
+    while (timer->below != NULL) {
+        pyh_timer *one = unhang(timer->below);
+        hang(pair(one, unhang(timer->below)), &pairs);
+    }
+    while (pairs != NULL) {
+        all = pair(all, unhang(pairs));
+    }
+    return all;
+}
+
+static void put(pyh_timer *timer)
+{
+    timer = pair(unhang(watchdog.first), timer);
+    if (timer != NULL) {
+        hang(timer, &watchdog.first);
+    }
 }
 
 static void take_out(pyh_timer *timer)
 {
-    size_t index = timer->place - 1;
-    pyh_timer *last = watchdog.heap[--watchdog.count];
-    timer->place = 0;
-    if (last != timer) {
-        put(index, last);
-        sift_up(index);
-        sift_down(last->place - 1);
-    }
+    unhang(timer);
+    put(gather(timer));
 }
 
 static void *watchdog_main(void *argument)
@@ -64,12 +80,12 @@ static void *watchdog_main(void *argument)
     (void)argument;
     pyh_mutex_lock(&watchdog.mutex);
     for (;;) {
-        int64_t next = watchdog.count > 0 ? watchdog.heap[0]->at_ns : PYH_NEVER;
+        int64_t next = watchdog.first != NULL ? watchdog.first->at_ns : PYH_NEVER;
         if (next > pyh_now_ns()) {
             pyh_condition_wait(&watchdog.changed, &watchdog.mutex, next);
             continue;
         }
-        pyh_timer *timer = watchdog.heap[0];
+        pyh_timer *timer = watchdog.first;
         take_out(timer);
         pyh_mutex_unlock(&watchdog.mutex);
         timer->fire(timer);
@@ -78,45 +94,37 @@ static void *watchdog_main(void *argument)
     return NULL;
 }
 
-static void watchdog_start(void)
+static void watchdog_init(void)
 {
-    pthread_t thread;
     pyh_mutex_init(&watchdog.mutex, PYH_RANK_WATCHDOG);
     pyh_condition_init(&watchdog.changed);
-    if (pyh_thread_start(&thread, "pyh-watchdog", watchdog_main, NULL) != PYHOST_OK) {
-        /* Without it no deadline holds; there is no caller to whom this could be an answer. */
-        abort();
-    }
-    pthread_detach(thread);
 }
 
-static bool heap_grow(void)
+/* Takes the mutex, and sees to the thread. Where the system has none to give no timer fires until it has: whoever uses
+ * the next one asks again. */
+static void lock(void)
 {
-    size_t capacity = watchdog.capacity > 0 ? 2 * watchdog.capacity : 64;
-    pyh_timer **heap = realloc(watchdog.heap, capacity * sizeof(pyh_timer *));
-    if (heap != NULL) {
-        watchdog.heap = heap;
-        watchdog.capacity = capacity;
+    pthread_t thread;
+    pthread_once(&watchdog.once, watchdog_init);
+    pyh_mutex_lock(&watchdog.mutex);
+    if (!watchdog.has_thread && pyh_thread_start(&thread, "pyh-watchdog", watchdog_main, NULL) == PYHOST_OK) {
+        pthread_detach(thread);
+        watchdog.has_thread = true;
     }
-    return heap != NULL;
 }
 
 bool pyh_watchdog_arm(pyh_timer *timer, int64_t at_ns)
 {
-    pthread_once(&watchdog.once, watchdog_start);
-    pyh_mutex_lock(&watchdog.mutex);
-    bool was_idle = timer->place == 0;
-    if (was_idle) {
-        if (watchdog.count == watchdog.capacity && !heap_grow()) {
-            abort();
+    lock();
+    bool was_idle = timer->link == NULL;
+    if (was_idle || at_ns < timer->at_ns) {
+        if (!was_idle) {
+            take_out(timer);
         }
         timer->at_ns = at_ns;
-        put(watchdog.count++, timer);
-    } else if (at_ns < timer->at_ns) {
-        timer->at_ns = at_ns;
+        put(timer);
     }
-    sift_up(timer->place - 1);
-    if (watchdog.heap[0] == timer) {
+    if (watchdog.first == timer) {
         pyh_condition_signal(&watchdog.changed);
     }
     pyh_mutex_unlock(&watchdog.mutex);
@@ -125,9 +133,8 @@ bool pyh_watchdog_arm(pyh_timer *timer, int64_t at_ns)
 
 bool pyh_watchdog_disarm(pyh_timer *timer)
 {
-    pthread_once(&watchdog.once, watchdog_start);
-    pyh_mutex_lock(&watchdog.mutex);
-    bool armed = timer->place != 0;
+    lock();
+    bool armed = timer->link != NULL;
     if (armed) {
         take_out(timer);
     }

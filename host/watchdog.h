@@ -1,7 +1,7 @@
 /* watchdog: timers on one thread of their own, for deadlines.
  *
  * The thread starts with the first timer and never takes a GIL nor waits for anything but the time. Any thread may
- * arm and disarm, GIL held or not. */
+ * arm and disarm, GIL held or not; neither takes memory. */
 #ifndef PYH_WATCHDOG_H
 #define PYH_WATCHDOG_H
 
@@ -14,7 +14,9 @@ typedef struct pyh_timer {
     void (*fire)(struct pyh_timer *timer);
     /* guarded by the watchdog */
     int64_t at_ns;
-    size_t place; /* 1 + index in the heap; 0: not armed */
+    struct pyh_timer *below; /* the first of those that hang below it: none fires earlier */
+    struct pyh_timer *next;  /* hangs below the same one */
+    struct pyh_timer **link; /* what points to it; NULL: not armed */
 } pyh_timer;
 
 /* Fires at at_ns, or, if it is armed for an earlier time already, at that. true if it was not armed before.
