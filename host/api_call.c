@@ -81,10 +81,10 @@ pyhost_status pyhost_completions_new(pyhost_completions **completions)
     if (made == NULL) {
         return PYHOST_NO_MEMORY;
     }
-    made->queue = pyh_completions_new();
-    if (made->queue == NULL) {
+    pyhost_status status = pyh_completions_new(&made->queue);
+    if (status != PYHOST_OK) {
         free(made);
-        return PYHOST_SYSTEM;
+        return status;
     }
     *completions = made;
     return PYHOST_OK;
@@ -186,10 +186,10 @@ static pyhost_status open_callbacks(pyh_completions **queue)
     if (atomic_load(&callbacks.closing)) {
         status = PYHOST_UNAVAILABLE;
     } else if (callbacks.queue == NULL) {
-        callbacks.queue = pyh_completions_new();
-        status = callbacks.queue == NULL ? PYHOST_SYSTEM
-                                         : pyh_thread_start(&callbacks.thread, "pyhost-answers", callbacks_main,
-                                                            callbacks.queue);
+        status = pyh_completions_new(&callbacks.queue);
+        if (status == PYHOST_OK) {
+            status = pyh_thread_start(&callbacks.thread, "pyhost-answers", callbacks_main, callbacks.queue);
+        }
         if (status != PYHOST_OK) {
             callbacks.queue = pyh_completions_unref(callbacks.queue);
         }

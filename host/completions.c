@@ -6,15 +6,17 @@
 /* Stands where the newest call does once nobody drains: a queue and the calls in it would keep each other. */
 static pyh_call closed;
 
-pyh_completions *pyh_completions_new(void)
+pyhost_status pyh_completions_new(pyh_completions **completions)
 {
-    pyh_completions *completions = calloc(1, sizeof *completions);
-    if (completions == NULL || pyh_notifier_init(&completions->notifier) != PYHOST_OK) {
-        free(completions);
-        return NULL;
+    pyh_completions *made = calloc(1, sizeof *made);
+    pyhost_status status = made != NULL ? pyh_notifier_init(&made->notifier) : PYHOST_NO_MEMORY;
+    if (status != PYHOST_OK) {
+        free(made);
+        return status;
     }
-    atomic_init(&completions->references, 1);
-    return completions;
+    atomic_init(&made->references, 1);
+    *completions = made;
+    return PYHOST_OK;
 }
 
 pyh_completions *pyh_completions_ref(pyh_completions *completions)

@@ -13,8 +13,8 @@ typedef struct pyh_completions {
     _Atomic(pyh_call *) newest; /* a stack of answered calls; acquire/release */
 } pyh_completions;
 
-/* NULL when the system refuses a descriptor or memory. */
-pyh_completions *pyh_completions_new(void);
+/* An empty queue with one reference. OK, NO_MEMORY, or SYSTEM: no descriptor. */
+pyhost_status pyh_completions_new(pyh_completions **completions);
 pyh_completions *pyh_completions_ref(pyh_completions *completions);
 pyh_completions *pyh_completions_unref(pyh_completions *completions);
 

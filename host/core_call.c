@@ -180,12 +180,13 @@ static PyObject *completions_new(PyTypeObject *type, PyObject *arguments, PyObje
         return NULL;
     }
     Completions *self = (Completions *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        self->completions = pyh_completions_new();
-        if (self->completions == NULL) {
-            Py_DECREF(self);
-            PyErr_SetString(PyExc_OSError, "no file descriptor, or no memory, for completions");
-            return NULL;
+    pyhost_status status = self != NULL ? pyh_completions_new(&self->completions) : PYHOST_OK;
+    if (status != PYHOST_OK) {
+        Py_CLEAR(self);
+        if (status == PYHOST_NO_MEMORY) {
+            PyErr_NoMemory();
+        } else {
+            PyErr_SetString(PyExc_OSError, "no file descriptor for completions");
         }
     }
     return (PyObject *)self;

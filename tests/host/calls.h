@@ -4,6 +4,7 @@
 
 #include "call.h"
 #include "check.h"
+#include "completions.h"
 #include "interp.h"
 
 static inline pyh_message *message_with(unsigned char byte)
@@ -33,6 +34,13 @@ static inline pyh_call *call_of(pyh_route *route)
     pyh_call *call = pyh_call_new(route, &route->functions[0], message_with('r'));
     CHECK(call != NULL);
     return call;
+}
+
+static inline pyh_completions *completions_make(void)
+{
+    pyh_completions *completions = NULL;
+    CHECK_STATUS(pyh_completions_new(&completions), PYHOST_OK);
+    return completions;
 }
 
 static inline pyh_interp *interp_with(pyh_router *router, size_t inbox_capacity)

@@ -26,8 +26,7 @@ static uint64_t take_notifications(pyh_completions *completions)
 
 static void nothing_to_drain_is_null(void)
 {
-    pyh_completions *completions = pyh_completions_new();
-    CHECK(completions != NULL);
+    pyh_completions *completions = completions_make();
     CHECK(pyh_completions_drain(completions) == NULL);
     CHECK_EQUAL(take_notifications(completions), 0);
     CHECK(pyh_completions_unref(completions) == NULL);
@@ -37,7 +36,7 @@ static void nothing_to_drain_is_null(void)
 static void drained_oldest_first_after_one_notification(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
-    pyh_completions *completions = pyh_completions_new();
+    pyh_completions *completions = completions_make();
     int tokens[5];
     for (size_t i = 0; i < CHECK_COUNT(tokens); i++) {
         pyh_completions_push(completions, call_into(completions, route, &tokens[i]));
@@ -59,7 +58,7 @@ static void drained_oldest_first_after_one_notification(void)
 static void what_nobody_drains_is_dropped(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
-    pyh_completions *completions = pyh_completions_new();
+    pyh_completions *completions = completions_make();
     pyh_completions_push(completions, call_into(completions, route, NULL));
     pyh_completions_close(completions);
     pyh_completions_push(completions, call_into(completions, route, NULL));
@@ -72,7 +71,7 @@ static void what_nobody_drains_is_dropped(void)
 static void draining_clears_and_the_next_answer_notifies(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
-    pyh_completions *completions = pyh_completions_new();
+    pyh_completions *completions = completions_make();
     for (int i = 0; i < 3; i++) {
         pyh_call *call = call_into(completions, route, NULL);
         CHECK(pyh_call_answer(call, PYHOST_OK, NULL));
@@ -89,7 +88,7 @@ static void draining_clears_and_the_next_answer_notifies(void)
 static void calls_keep_their_queue(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
-    pyh_completions *completions = pyh_completions_new();
+    pyh_completions *completions = completions_make();
     pyh_call *call = call_into(completions, route, NULL);
     pyh_completions_unref(completions);
     CHECK(pyh_call_answer(call, PYHOST_OK, NULL));
@@ -166,7 +165,7 @@ static void check_traffic(size_t pushers, bool in_pairs)
 {
     traffic shared = {.pushers = pushers, .in_pairs = in_pairs};
     shared.route = route_with("plugin", NULL, 0);
-    shared.completions = pyh_completions_new();
+    shared.completions = completions_make();
     threads_run(1 + pushers, push_or_drain, &shared);
     CHECK(pyh_completions_drain(shared.completions) == NULL);
     CHECK_EQUAL(shared.route->references, 1);

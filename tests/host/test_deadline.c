@@ -77,7 +77,7 @@ static void wait_for_references(pyh_call *call, uint32_t count)
 static void armed_calls_are_answered_though_nobody_waits(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
-    pyh_completions *completions = pyh_completions_new();
+    pyh_completions *completions = completions_make();
     pyh_call *call = call_of(route);
     call->completions = pyh_completions_ref(completions);
     pyh_call_arm(call, pyh_deadline_after(SOON_NS));
@@ -95,7 +95,7 @@ static void answered_calls_leave_no_timer(void)
 {
     pyh_route *route = route_with("plugin", NULL, 0);
     pyh_call *early = call_of(route), *late = call_of(route), *never = call_of(route);
-    pyh_completions *completions = pyh_completions_new();
+    pyh_completions *completions = completions_make();
     late->completions = pyh_completions_ref(completions);
     CHECK(pyh_call_answer(early, PYHOST_OK, NULL));
     pyh_call_arm(early, PYH_NEVER - 1);
@@ -134,7 +134,7 @@ static void arming_races_answering(void)
     static race shared;
     size_t drained = 0;
     pyh_route *route = route_with("plugin", NULL, 0);
-    pyh_completions *completions = pyh_completions_new();
+    pyh_completions *completions = completions_make();
     for (size_t i = 0; i < ROUNDS; i++) {
         shared.calls[i] = call_of(route);
         shared.calls[i]->completions = pyh_completions_ref(completions);
