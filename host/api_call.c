@@ -10,10 +10,13 @@ struct pyhost_completions {
     pyh_call *taken;        /* drained, and not given out yet; linked by next, each with its reference */
 };
 
+/* "plugin.function"; without memory for that the function's own name. */
 static const char *name_of(const pyh_call *call, char **owned)
 {
-    *owned = NULL;
-    return asprintf(owned, "%s.%s", call->route->plugin, call->function->name) < 0 ? "" : *owned;
+    if (asprintf(owned, "%s.%s", call->route->plugin, call->function->name) < 0) {
+        *owned = NULL;
+    }
+    return *owned != NULL ? *owned : call->function->name;
 }
 
 /* Lets the deadline answer an accepted call, and gives it to the program, if that wants it. */
