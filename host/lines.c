@@ -55,8 +55,6 @@ static bool reserve(unfinished *line, size_t size)
         if (bytes == NULL) {
             return false;
         }
-        pthread_once(&once, make_key);
-        pthread_setspecific(thread_end, thread_lines);
         line->bytes = bytes;
         line->capacity = capacity;
     }
@@ -131,6 +129,9 @@ static bool goes_on(const unfinished *line, pyh_stream stream, const char *next,
 
 static void begin(unfinished *line, pyh_log_source *source, uint64_t call)
 {
+    /* Before there is memory for it: the end of the thread ends an empty one, too. */
+    pthread_once(&once, make_key);
+    pthread_setspecific(thread_end, thread_lines);
     line->source = pyh_log_source_ref(source);
     line->call = call;
     pyh_lines_begun++;
