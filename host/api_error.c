@@ -1,5 +1,5 @@
 /* api_error: errors for callers who know no Python. One allocation holds the struct and its texts. When there is no
- * memory for one, a constant that is never freed takes its place. */
+ * memory for one, the status's constant, which is never freed, takes its place. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,9 @@ struct pyhost_error {
     const char *traceback;
 };
 
-static pyhost_error no_memory = {PYHOST_NO_MEMORY, "out of memory", "", "", "", ""};
+#define BARE_ERROR(name, value, message) [PYHOST_##name] = {PYHOST_##name, message, "", "", "", ""},
+static pyhost_error bare[] = {PYHOST_STATUS_MAP(BARE_ERROR)};
+#undef BARE_ERROR
 
 static size_t room_for(const pyh_error_parts *parts)
 {
@@ -50,7 +52,7 @@ pyhost_status pyh_error_set(pyhost_error **error, pyhost_status status, const py
     }
     pyhost_error *made = malloc(room_for(parts));
     if (made == NULL) {
-        *error = &no_memory;
+        *error = &bare[status];
         return status;
     }
     char *end = (char *)(made + 1);
@@ -138,7 +140,7 @@ pyhost_status pyh_error_of_call(pyhost_error **error, pyhost_status status, pyh_
 
 void pyhost_error_free(pyhost_error *error)
 {
-    if (error != &no_memory) {
+    if (error != NULL && error != &bare[error->status]) {
         free(error);
     }
 }
