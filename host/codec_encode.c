@@ -494,7 +494,9 @@ static pyhost_status encode_value(encoder *self, PyObject *value)
 pyhost_status pyh_codec_encode(pyh_codec *codec, pyh_writer *writer, PyObject *value)
 {
     encoder self = {.codec = codec, .writer = writer};
-    return encode_value(&self, value);
+    pyhost_status status = encode_value(&self, value);
+    /* An empty container has nothing in it that would have told. */
+    return status == PYHOST_OK ? writer_outcome(writer) : status;
 }
 
 pyhost_status pyh_codec_encode_arguments(pyh_codec *codec, pyh_writer *writer, PyObject *const *arguments, size_t count,
