@@ -84,6 +84,9 @@ static pyh_message *encode_request(pyh_core *core, Function *self, PyObject *con
         return request;
     }
     pyh_writer_discard(&writer);
+    if (count == 0 && names == NULL) {
+        return NULL; /* no argument is at fault: there was no memory */
+    }
     PyObject *cause = PyErr_GetRaisedException();
     PyObject *prefix =
         failed < count ? PyUnicode_FromFormat("argument %zu: ", failed + 1)
