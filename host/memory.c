@@ -30,7 +30,8 @@ static void charge_block(pyh_payer payer, void *block, int64_t before_bytes, int
 }
 
 /* Tables that stay empty for the most part: untouched pages of a mapping cost nothing, while malloc hands out what was
- * used before, and calloc writes zeros to it. Until a plugin's code runs all large blocks are an interpreter's own. */
+ * used before, and calloc writes zeros to it. Until a plugin's code runs all large blocks are an interpreter's own. One
+ * that cannot be mapped is a block as any other: without it CPython would end the process. */
 static bool is_table(size_t bytes)
 {
     return bytes >= LEAST_TABLE_BYTES && pyh_this_thread.is_booting;
@@ -50,10 +51,11 @@ static void *raw_malloc(void *context, size_t bytes)
     if (!pyh_account_admits(payer.account, bytes)) {
         return NULL;
     }
-    if (is_table(bytes)) {
-        return pyh_region_map(payer, bytes);
+    void *block = is_table(bytes) ? pyh_region_map(payer, bytes) : NULL;
+    if (block != NULL) {
+        return block;
     }
-    void *block = memory.raw.malloc(memory.raw.ctx, bytes);
+    block = memory.raw.malloc(memory.raw.ctx, bytes);
     charge_block(payer, block, 0, 1);
     return block;
 }
@@ -66,11 +68,12 @@ static void *raw_calloc(void *context, size_t count, size_t size)
     if (!pyh_account_admits(payer.account, bytes)) {
         return NULL;
     }
-    if (is_table(bytes) || is_node(bytes)) {
-        return pyh_region_map(payer, bytes);
+    void *block = is_table(bytes) || is_node(bytes) ? pyh_region_map(payer, bytes) : NULL;
+    if (block != NULL) {
+        return block;
     }
     pyh_this_thread.made_arena = false;
-    void *block = memory.raw.calloc(memory.raw.ctx, count, size);
+    block = memory.raw.calloc(memory.raw.ctx, count, size);
     charge_block(payer, block, 0, 1);
     return block;
 }
