@@ -42,6 +42,9 @@ static pyhost_status fail(pyh_interp *interp, pyhost_status status, pyh_message 
         *reply = NULL;
     } else {
         *reply = pyh_failure_take(interp, status);
+        if (*reply == NULL && status != PYHOST_RAISED && status != PYHOST_OVER_LIMIT) {
+            status = PYHOST_NO_MEMORY; /* not even for the words, which are all that there is to say */
+        }
     }
     return status;
 }
