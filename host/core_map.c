@@ -96,9 +96,14 @@ static size_t window_limit(const pyh_route *route)
     return limit < WINDOW_LIMIT ? limit : WINDOW_LIMIT;
 }
 
-/* Goes over to the route, for which there are batches. -1: no memory. */
+/* Goes over to the route. -1: no memory, and it stays with the old one. */
 static int change_route(Map *self, pyh_route *route)
 {
+    batch *batches = calloc(route->interp_count, sizeof *batches);
+    if (batches == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     if (self->route != NULL) {
         send_all(self);
         for (size_t i = 0; i < self->route->interp_count; i++) {
@@ -106,11 +111,6 @@ static int change_route(Map *self, pyh_route *route)
                 pyh_call_answer(self->batches[i].calls[j], PYHOST_CLOSED, NULL);
             }
         }
-    }
-    batch *batches = calloc(route->interp_count, sizeof *batches);
-    if (batches == NULL) {
-        PyErr_NoMemory();
-        return -1;
     }
     free(self->batches);
     pyh_route_unref(self->route);
