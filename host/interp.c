@@ -89,6 +89,7 @@ pyhost_status pyh_interp_warm_up(pyh_interp *interp, pyh_message *bundle)
     pyhost_status status = pyh_thread_start(&interp->thread, "pyh-warm", pyh_owner_main, interp);
     if (status != PYHOST_OK) {
         pyh_interp_gone();
+        interp->bundle = pyh_message_unref(bundle); /* it may be tried again */
         pyh_interp_unref(interp);
         return status;
     }

@@ -97,7 +97,7 @@ pyh_interp *pyh_interp_ref(pyh_interp *interp);
 pyh_interp *pyh_interp_unref(pyh_interp *interp);
 
 /* Starts the owner thread, which creates the interpreter, loads pyhost's side of it from the message `bundle` (taken
- * over) and then waits for its plugin. Once only. SYSTEM: no thread; nothing runs. */
+ * over) and then waits for its plugin. Once only, unless it was SYSTEM: no thread; nothing runs. */
 pyhost_status pyh_interp_warm_up(pyh_interp *interp, pyh_message *bundle);
 
 /* What it does until it is given a plugin, and once its plugin has stopped, is done in the background (background.h) from
