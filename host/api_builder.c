@@ -58,8 +58,10 @@ static void forget(pyhost_builder *builder)
 
 void pyhost_builder_clear(pyhost_builder *builder)
 {
-    pyh_writer_discard(&builder->writer);
-    forget(builder);
+    if (builder != NULL) {
+        pyh_writer_discard(&builder->writer);
+        forget(builder);
+    }
 }
 
 bool pyh_builder_is_empty(const pyhost_builder *builder)

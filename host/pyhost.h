@@ -292,7 +292,7 @@ typedef struct pyhost_builder pyhost_builder;
 /* An empty builder, the caller's. NULL: no memory. */
 PYHOST_API pyhost_builder *pyhost_builder_new(void);
 PYHOST_API void pyhost_builder_free(pyhost_builder *builder);
-/* Drops what it holds, and a failure. */
+/* Drops what it holds, and a failure. NULL is accepted. */
 PYHOST_API void pyhost_builder_clear(pyhost_builder *builder);
 
 /* Each adds one value. Text need not end with a zero byte: size_bytes are taken, and must be UTF-8 (the plugin refuses

@@ -140,12 +140,18 @@ static void a_second_start_is_refused(void)
     pyhost_error_free(error);
 }
 
+static void never(void *context, pyhost_call *call)
+{
+    check_failed(__FILE__, __LINE__, "a call was answered: %p %p", context, (void *)call);
+}
+
 /* After the tests: a handle outlives the runtime, which does not start again. */
 static int end(int code)
 {
     pyhost_function *function = runtime_function("arithmetic.add");
     code = runtime_end(code);
     CHECK(pyhost_function_call(function, NULL, 0, NULL, NULL) != PYHOST_OK);
+    CHECK_STATUS(pyhost_function_submit_callback(function, NULL, 0, never, NULL, NULL, NULL), PYHOST_UNAVAILABLE);
     pyhost_function_unref(function);
     a_second_start_is_refused();
     return code;
