@@ -116,7 +116,8 @@ pyhost_status pyhost_function_call(pyhost_function *function, pyhost_builder *ar
 {
     pyh_message *request = NULL;
     outcome answer = {PYHOST_OK, NULL};
-    pyhost_status status = timeout_ns >= 0 ? pyh_builder_take_arguments(arguments, &request) : PYHOST_MISUSED;
+    pyhost_status status = pyh_builder_take_arguments(arguments, &request);
+    status = timeout_ns >= 0 ? status : PYHOST_MISUSED;
     if (status == PYHOST_OK) {
         status = call(function, request, timeout_ns, &answer);
     }
@@ -159,7 +160,8 @@ pyhost_status pyh_function_submit(pyhost_function *function, pyhost_builder *arg
                                   const pyh_submission *how, pyh_call **accepted, pyhost_error **error)
 {
     pyh_message *request = NULL;
-    pyhost_status status = timeout_ns >= 0 ? pyh_builder_take_arguments(arguments, &request) : PYHOST_MISUSED;
+    pyhost_status status = pyh_builder_take_arguments(arguments, &request);
+    status = timeout_ns >= 0 ? status : PYHOST_MISUSED;
     if (status == PYHOST_OK) {
         status = PYHOST_CLOSED;
         for (int attempt = 0; attempt < PYH_HANDLE_ATTEMPTS && status == PYHOST_CLOSED; attempt++) {

@@ -46,7 +46,9 @@ static void other_failures_arrive(void)
     pyhost_error_free(fail_to_call("broken.add", arguments, 0, PYHOST_UNAVAILABLE));
     pyhost_error_free(fail_to_call("arithmetic.add", arguments, 0, PYHOST_BAD_ARGUMENTS));
     pyhost_error_free(fail_to_call("arithmetic.unsendable", arguments, 0, PYHOST_BAD_RESULT));
+    pyhost_builder_int(arguments, 1);
     pyhost_error_free(fail_to_call("arithmetic.add", arguments, -1, PYHOST_MISUSED));
+    pyhost_error_free(fail_to_call("arithmetic.add", arguments, 0, PYHOST_BAD_ARGUMENTS)); /* it is empty now */
     pyhost_builder_open(arguments, PYHOST_KIND_LIST);
     pyhost_error_free(fail_to_call("arithmetic.add", arguments, 0, PYHOST_MISUSED));
     pyhost_builder_str(arguments, "\xff", 1);
