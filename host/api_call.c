@@ -57,7 +57,7 @@ void pyhost_call_unref(pyhost_call *call)
 
 bool pyhost_call_is_answered(pyhost_call *call)
 {
-    return pyh_event_is_set(&pyh_call_of(call)->answered);
+    return pyh_call_is_answered(pyh_call_of(call));
 }
 
 bool pyhost_call_cancel(pyhost_call *call)
@@ -68,12 +68,13 @@ bool pyhost_call_cancel(pyhost_call *call)
 pyhost_status pyhost_call_result(pyhost_call *call, pyhost_value **result, pyhost_error **error)
 {
     pyh_call *self = pyh_call_of(call);
-    char *owned;
+    char *owned = NULL;
     while (pyh_call_wait(self) != PYHOST_OK) {
         /* A signal handler has run; the program's business. */
     }
+    const char *name = self->status != PYHOST_OK ? name_of(self, &owned) : "";
     pyh_message *reply = self->reply != NULL ? pyh_message_ref(self->reply) : NULL;
-    pyhost_status status = pyh_function_conclude(self->status, reply, name_of(self, &owned), result, error);
+    pyhost_status status = pyh_function_conclude(self->status, reply, name, result, error);
     free(owned);
     return status;
 }
