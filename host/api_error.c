@@ -101,9 +101,9 @@ static void read_over_limit(pyhost_reader *reader, pyh_error_parts *parts, pyh_t
 /* "plugin.function raised Type: message", or "plugin.function: what the status means: detail"; malloc'ed. */
 static char *sentence(pyhost_status status, const char *function, pyh_text type, pyh_text detail)
 {
-    const char *verb = status == PYHOST_RAISED ? " raised " : ": ";
-    const char *meaning = pyhost_status_message(status);
-    pyh_text middle = status == PYHOST_RAISED && type.size > 0 ? type : pyh_text_of(meaning);
+    bool has_type = status == PYHOST_RAISED && type.size > 0;
+    const char *verb = has_type ? " raised " : ": ";
+    pyh_text middle = has_type ? type : pyh_text_of(pyhost_status_message(status));
     char *text = NULL;
     if (asprintf(&text, "%s%s%.*s%s%.*s", function, verb, (int)middle.size, middle.start, detail.size > 0 ? ": " : "",
                  (int)detail.size, detail.start != NULL ? detail.start : "") < 0) {
