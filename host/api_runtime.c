@@ -6,6 +6,7 @@
 
 #include <Python.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@ struct pyhost_runtime {
     /* written by the thread before `started`, or before it ends */
     pyhost_status status;
     pyhost_error *error; /* owned */
+    /* written before no more orders are taken */
+    _Atomic int64_t grace_ns;
 };
 
 /* The process's only one, while it is there. */
@@ -56,6 +59,11 @@ bool pyh_runtime_log(int level, const char *logger, const char *message)
     return self->log != NULL;
 }
 
+int64_t pyh_runtime_grace_ns(void)
+{
+    return atomic_load(&atomic_load(&current)->grace_ns);
+}
+
 static void free_runtime(pyhost_runtime *self)
 {
     pyh_router_unref(self->router);
@@ -78,33 +86,46 @@ static bool go_up(char *path)
 }
 
 /* The program of the environment in which this library stands, PREFIX/lib/pythonX.Y/site-packages/pyhost/; malloc'ed,
- * NULL if it stands in none. */
-static char *find_python(void)
+ * NULL if it stands in none. OK or NO_MEMORY. */
+static pyhost_status find_python(char **python)
 {
     Dl_info info;
-    char *path = NULL, *python = NULL;
+    char *path = NULL, *found = NULL;
     if (dladdr((const void *)(uintptr_t)pyhost_version, &info) != 0 && info.dli_fname != NULL) {
         path = realpath(info.dli_fname, NULL);
+        if (path == NULL && errno == ENOMEM) {
+            return PYHOST_NO_MEMORY;
+        }
     }
     bool is_found = path != NULL;
     for (int i = 0; i < 5 && is_found; i++) {
         is_found = go_up(path);
     }
-    if (is_found && asprintf(&python, "%s/bin/python%d.%d", path, PY_MAJOR_VERSION, PY_MINOR_VERSION) < 0) {
-        python = NULL;
+    pyhost_status status = PYHOST_OK;
+    if (is_found && asprintf(&found, "%s/bin/python%d.%d", path, PY_MAJOR_VERSION, PY_MINOR_VERSION) < 0) {
+        found = NULL;
+        status = PYHOST_NO_MEMORY;
     }
-    if (python != NULL && access(python, X_OK) != 0) {
-        free(python);
-        python = NULL;
+    if (found != NULL && access(found, X_OK) != 0) {
+        free(found);
+        found = NULL;
     }
     free(path);
-    return python;
+    *python = found;
+    return status;
 }
 
-static char *choose_python(const char *wanted)
+/* A copy; NULL of NULL. OK or NO_MEMORY. */
+static pyhost_status copy_text(const char *text, char **copy)
+{
+    *copy = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *copy != NULL ? PYHOST_OK : PYHOST_NO_MEMORY;
+}
+
+static pyhost_status choose_python(const char *wanted, char **python)
 {
     const char *named = wanted != NULL ? wanted : getenv("PYHOST_PYTHON");
-    return named != NULL ? strdup(named) : find_python();
+    return named != NULL ? copy_text(named, python) : find_python(python);
 }
 
 /* A host that was loaded as a plugin of another program, with RTLD_LOCAL, has libpython to itself; Python's extension
@@ -184,7 +205,7 @@ static void *runtime_main(void *argument)
         if (orchestrate(self) < 0) {
             keep_exception(self);
         }
-        pyh_orders_close();
+        pyh_orders_end();
         finalize(self);
     }
     pyh_event_set(&self->started);
@@ -198,7 +219,29 @@ static void take_signals(void)
     pyh_thread_allow_wake();
 }
 
-/* What the program has asked for; NULL: no memory, or no Python. */
+static pyhost_status say_no_memory(pyhost_error **error)
+{
+    return pyh_error_say(error, PYHOST_NO_MEMORY, "out of memory");
+}
+
+/* Whether there is a Python that can be run. */
+static pyhost_status check_python(const char *python, pyhost_error **error)
+{
+    if (python == NULL) {
+        return pyh_error_say(error, PYHOST_NOT_STARTED,
+                             "no Python is named, and libpyhost does not stand in a virtual environment: name one in "
+                             "the options, or set PYHOST_PYTHON");
+    }
+    if (access(python, X_OK) != 0) {
+        return pyh_error_say(error, PYHOST_NOT_STARTED,
+                             "%s is not a program that can be run; name the python of the virtual "
+                             "environment in which pyhost is installed",
+                             python);
+    }
+    return PYHOST_OK;
+}
+
+/* What the program has asked for. */
 static pyhost_status make_runtime(const pyhost_runtime_options *given, pyhost_runtime **made, pyhost_error **error)
 {
     pyhost_runtime_options options = {.size = sizeof options};
@@ -207,25 +250,16 @@ static pyhost_status make_runtime(const pyhost_runtime_options *given, pyhost_ru
     }
     pyhost_runtime *self = calloc(1, sizeof *self);
     if (self == NULL) {
-        return pyh_error_say(error, PYHOST_NO_MEMORY, "out of memory");
+        return say_no_memory(error);
     }
     pyh_event_init(&self->started);
-    self->python = choose_python(options.python);
-    self->plugins = options.plugins != NULL ? strdup(options.plugins) : NULL;
     self->warm = options.warm;
     self->log = options.log;
     self->log_context = options.log_context;
-    if (self->python == NULL) {
-        free_runtime(self);
-        return pyh_error_say(error, PYHOST_NOT_STARTED,
-                             "no Python is named, and libpyhost does not stand in a virtual environment: name one in "
-                             "the options, or set PYHOST_PYTHON");
-    }
-    if (access(self->python, X_OK) != 0) {
-        pyhost_status status = pyh_error_say(error, PYHOST_NOT_STARTED,
-                                             "%s is not a program that can be run; name the python of the virtual "
-                                             "environment in which pyhost is installed",
-                                             self->python);
+    bool is_copied = choose_python(options.python, &self->python) == PYHOST_OK &&
+                     copy_text(options.plugins, &self->plugins) == PYHOST_OK;
+    pyhost_status status = is_copied ? check_python(self->python, error) : say_no_memory(error);
+    if (status != PYHOST_OK) {
         free_runtime(self);
         return status;
     }
@@ -234,6 +268,24 @@ static pyhost_status make_runtime(const pyhost_runtime_options *given, pyhost_ru
     }
     *made = self;
     return PYHOST_OK;
+}
+
+/* Gives it a thread to run Python on. After a failure all is as before. */
+static pyhost_status launch(pyhost_runtime *self)
+{
+    static bool has_core; /* it stays in CPython's table */
+    has_core = has_core || PyImport_AppendInittab("pyhost._core", pyhost_core_init) == 0;
+    pyhost_status status = has_core ? pyh_orders_open() : PYHOST_NO_MEMORY;
+    if (status != PYHOST_OK) {
+        return status;
+    }
+    atomic_store(&current, self);
+    status = pyh_thread_start(&self->thread, "pyhost", runtime_main, self);
+    if (status != PYHOST_OK) {
+        atomic_store(&current, NULL);
+        pyh_orders_drop();
+    }
+    return status;
 }
 
 /* Waits for the end of the thread and gives its outcome. */
@@ -260,16 +312,17 @@ pyhost_status pyhost_runtime_start(const pyhost_runtime_options *options, pyhost
                              "start a new process");
     }
     pyhost_status status = make_runtime(options, &self, error);
+    if (status == PYHOST_OK) {
+        make_libpython_global();
+        status = launch(self);
+        if (status != PYHOST_OK) {
+            free_runtime(self);
+            pyh_error_say(error, status, "Python did not start: %s", pyhost_status_message(status));
+        }
+    }
     if (status != PYHOST_OK) {
         atomic_store(&started_before, false); /* nothing of Python has run */
         return status;
-    }
-    make_libpython_global();
-    atomic_store(&current, self);
-    if (PyImport_AppendInittab("pyhost._core", pyhost_core_init) < 0 || pyh_orders_open() != PYHOST_OK ||
-        pyh_thread_start(&self->thread, "pyhost", runtime_main, self) != PYHOST_OK) {
-        free_runtime(self);
-        return pyh_error_say(error, PYHOST_SYSTEM, "no memory or no thread for Python");
     }
     while (pyh_event_wait(&self->started, PYH_NEVER) != PYHOST_OK) {
         /* A signal handler has run; the program's business. */
@@ -283,12 +336,9 @@ pyhost_status pyhost_runtime_start(const pyhost_runtime_options *options, pyhost
 
 pyhost_status pyhost_runtime_stop(pyhost_runtime *runtime, int64_t grace_ns, pyhost_error **error)
 {
-    pyhost_builder *request = pyhost_builder_new();
-    if (request != NULL) {
-        pyhost_builder_float(request, (double)(grace_ns > 0 ? grace_ns : 0) / 1e9);
-    }
-    pyh_runtime_order("stop", request, NULL, NULL);
-    pyhost_builder_free(request);
+    /* No order: that would take memory. */
+    atomic_store(&runtime->grace_ns, grace_ns > 0 ? grace_ns : 0);
+    pyh_orders_close();
     pyh_callbacks_close();
     return join(runtime, error);
 }

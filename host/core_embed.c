@@ -18,29 +18,56 @@ static void drop_order(PyObject *capsule)
     }
 }
 
+/* What there is to say of the exception that is set, which is cleared. */
+static pyhost_status status_of_exception(void)
+{
+    bool is_memory = PyErr_ExceptionMatches(PyExc_MemoryError);
+    PyErr_Clear();
+    return is_memory ? PYHOST_NO_MEMORY : PYHOST_UNENCODABLE;
+}
+
+/* (order, verb, value). NULL: the order has been answered, as it cannot be brought to Python. */
+static PyObject *bring_in(pyh_core *core, pyh_order *order)
+{
+    PyObject *value = NULL, *taken = NULL;
+    PyObject *capsule = PyCapsule_New(order, ORDER, drop_order);
+    if (capsule != NULL && pyh_codec_decode_message(&core->codec, order->request, &value) == PYHOST_OK) {
+        taken = Py_BuildValue("(OsO)", capsule, order->verb, value);
+    }
+    if (taken == NULL) {
+        if (capsule != NULL) {
+            PyCapsule_SetContext(capsule, order);
+        }
+        pyh_orders_answer(order, status_of_exception(), NULL);
+    }
+    Py_XDECREF(value);
+    Py_XDECREF(capsule);
+    return taken;
+}
+
 PyObject *pyh_core_take_order(PyObject *module, PyObject *unused)
 {
     (void)unused;
-    pyh_core *core = PyModule_GetState(module);
-    pyh_order *order = NULL;
-    pyhost_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = pyh_orders_take(&order);
-    Py_END_ALLOW_THREADS
-    if (status != PYHOST_OK) {
-        Py_RETURN_NONE;
+    PyObject *taken = NULL;
+    while (taken == NULL) {
+        pyh_order *order = NULL;
+        pyhost_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = pyh_orders_take(&order);
+        Py_END_ALLOW_THREADS
+        if (status != PYHOST_OK) {
+            Py_RETURN_NONE;
+        }
+        taken = bring_in(PyModule_GetState(module), order);
     }
-    PyObject *value = NULL;
-    PyObject *capsule = PyCapsule_New(order, ORDER, drop_order);
-    if (capsule == NULL) {
-        pyh_orders_answer(order, PYHOST_NO_MEMORY, NULL);
-        return NULL;
-    }
-    if (pyh_codec_decode_message(&core->codec, order->request, &value) != PYHOST_OK) {
-        Py_DECREF(capsule);
-        return NULL;
-    }
-    return Py_BuildValue("(NsN)", capsule, order->verb, value);
+    return taken;
+}
+
+PyObject *pyh_core_stop_grace(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyFloat_FromDouble((double)pyh_runtime_grace_ns() / 1e9);
 }
 
 /* The status of that name; UNAVAILABLE for another. */
@@ -65,14 +92,18 @@ PyObject *pyh_core_answer_order(PyObject *module, PyObject *arguments)
         return NULL;
     }
     pyh_order *order = PyCapsule_GetPointer(capsule, ORDER);
-    if (order == NULL || pyh_codec_encode_message(&core->codec, value, &reply) != PYHOST_OK) {
+    if (order == NULL) {
         return NULL;
     }
     if (PyCapsule_GetContext(capsule) != NULL || PyCapsule_SetContext(capsule, order) < 0) {
-        pyh_message_unref(reply);
         return PyErr_Format(PyExc_RuntimeError, "the order has been answered");
     }
-    pyh_orders_answer(order, status_of(name), reply);
+    pyhost_status status = status_of(name);
+    if (pyh_codec_encode_message(&core->codec, value, &reply) != PYHOST_OK) {
+        pyhost_status failed = status_of_exception();
+        status = status == PYHOST_OK ? failed : status;
+    }
+    pyh_orders_answer(order, status, reply);
     Py_RETURN_NONE;
 }
 

@@ -329,6 +329,8 @@ static PyMethodDef core_methods[] = {
     {"take_order", pyh_core_take_order, METH_NOARGS,
      "take_order()\n--\n\nFor pyhost.embed: wait for what the program asks next; (order, verb, value), or None when it will "
      "ask no more."},
+    {"stop_grace", pyh_core_stop_grace, METH_NOARGS,
+     "stop_grace()\n--\n\nFor pyhost.embed: once there are no more orders, how many seconds the calls under way have."},
     {"answer_order", pyh_core_answer_order, METH_VARARGS,
      "answer_order(order, status, value, /)\n--\n\nFor pyhost.embed: answer an order, once, with the name of a "
      "pyhost_status and a value; for a failure the value is (message, plugin, type, traceback)."},

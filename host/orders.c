@@ -15,10 +15,26 @@ pyhost_status pyh_orders_open(void)
     return status;
 }
 
+void pyh_orders_drop(void)
+{
+    atomic_store(&is_open, false);
+    pyh_channel_deinit(&queue);
+    queue = (pyh_channel){0};
+}
+
 void pyh_orders_close(void)
 {
     if (atomic_load(&is_open)) {
         pyh_channel_close(&queue);
+    }
+}
+
+void pyh_orders_end(void)
+{
+    pyh_order *order;
+    pyh_orders_close();
+    while (pyh_orders_take(&order) == PYHOST_OK) {
+        pyh_orders_answer(order, PYHOST_UNAVAILABLE, NULL);
     }
 }
 

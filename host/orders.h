@@ -19,11 +19,17 @@ typedef struct pyh_order {
     pyh_event answered;
 } pyh_order;
 
-/* Opens the queue; once. */
+/* Opens the queue; once. OK or NO_MEMORY. */
 pyhost_status pyh_orders_open(void);
 
-/* No more orders are taken; those that wait can still be. */
+/* Nobody will take orders after all, and none has been given: as before it was opened. */
+void pyh_orders_drop(void);
+
+/* No more orders are taken; those that wait can still be. Takes no memory. */
 void pyh_orders_close(void);
+
+/* Nobody takes orders any more: closes the queue, and those that wait are answered with UNAVAILABLE. */
+void pyh_orders_end(void);
 
 /* Gives an order, taking over the request, and waits for its answer, without limit: its status; and *reply, which may be
  * NULL, is the caller's. UNAVAILABLE with no reply: nobody takes orders. Any thread, no GIL held. */

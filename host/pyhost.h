@@ -130,7 +130,7 @@ typedef struct pyhost_runtime_options {
  * plugin that does not load is not an error: see pyhost_plugin_read. options may be NULL. On OK the runtime is the
  * caller's, to be given to pyhost_runtime_stop.
  * NOT_STARTED: no such Python, pyhost is not installed there, no such folder. STARTED_BEFORE: this process has, even if
- * it was stopped. */
+ * it was stopped. NO_MEMORY, SYSTEM (no thread): nothing of Python has run, and it can be tried again. */
 PYHOST_API pyhost_status pyhost_runtime_start(const pyhost_runtime_options *options, pyhost_runtime **runtime,
                                               pyhost_error **error);
 

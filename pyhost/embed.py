@@ -45,7 +45,7 @@ class EmbeddedHost(Host):
 
 
 def main(plugins: str | None, warm: int) -> None:
-    """Load the plugins of the folder, serve orders until there is one to stop, and stop all plugins.
+    """Load the plugins of the folder, serve orders until there are no more, and stop all plugins.
 
     Raises ConfigurationError when there is no such folder.
     """
@@ -55,21 +55,17 @@ def main(plugins: str | None, warm: int) -> None:
     host = EmbeddedHost(plugins, warm=warm)
     host.start()
     host.tell_ready()
-    grace = serve(host)
-    host.close(grace)
+    serve(host)
+    host.close(_core.stop_grace())
 
 
-def serve(host: Host) -> float:
-    """Carry out orders, several at a time; return the grace time, in seconds, of the one to stop."""
+def serve(host: Host) -> None:
+    """Carry out orders, several at a time, until the program stops the runtime."""
     verbs = verbs_of(host)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pyhost-order") as pool:
         while (taken := _core.take_order()) is not None:
             order, verb, value = taken
-            if verb == "stop":
-                _core.answer_order(order, "OK", None)
-                return float(value)
             pool.submit(carry_out, order, verbs[verb], value)
-    return 0.0
 
 
 def verbs_of(host: Host) -> dict[str, Callable[[Any], Any]]:

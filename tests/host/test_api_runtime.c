@@ -107,6 +107,9 @@ static void what_does_not_load_says_why(void)
     CHECK_STATUS(pyhost_plugin_load(runtime, "/absent", &error), PYHOST_NOT_LOADED);
     CHECK(strstr(pyhost_error_message(error), "/absent") != NULL);
     pyhost_error_free(error);
+    CHECK_STATUS(pyhost_plugin_load(runtime, "not UTF-8: \xff", &error), PYHOST_UNENCODABLE);
+    CHECK_STATUS(pyhost_error_status(error), PYHOST_UNENCODABLE);
+    pyhost_error_free(error);
 }
 
 static void accounts_are_read(void)
