@@ -121,6 +121,14 @@ static void raw_free(void *context, void *block)
     }
 }
 
+/* Pages that no account pays for, as there is no memory to note them: a new thread that gets none never tells who waits
+ * for it that it runs. */
+static void *map_unnoted(size_t bytes)
+{
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages != MAP_FAILED ? pages : NULL;
+}
+
 static void *arena_alloc(void *context, size_t bytes)
 {
     (void)context;
@@ -129,13 +137,14 @@ static void *arena_alloc(void *context, size_t bytes)
         return NULL;
     }
     pyh_this_thread.made_arena = bytes >= LEAST_ARENA_BYTES;
-    return pyh_region_map(payer, bytes);
+    void *arena = pyh_region_map(payer, bytes);
+    return arena != NULL ? arena : map_unnoted(bytes);
 }
 
 static void arena_free(void *context, void *arena, size_t bytes)
 {
     (void)context;
-    if (pyh_region_unmap(arena) == 0) { /* from before the hooks */
+    if (pyh_region_unmap(arena) == 0) { /* from before the hooks, or without a note */
         munmap(arena, bytes);
     }
 }
