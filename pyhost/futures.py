@@ -21,10 +21,10 @@ class CallFuture(Future[Any]):
 
 
 class FutureDispatcher:
-    """Resolves futures on one thread, which starts with the first call."""
+    """Resolves futures on one thread, which starts with the first call, as does what it waits for."""
 
     def __init__(self) -> None:
-        self._completions = _core.Completions()
+        self._completions: _core.Completions | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -35,12 +35,12 @@ class FutureDispatcher:
     ) -> CallFuture:
         """Call without waiting. What keeps the call from being made is raised here, its outcome by ``result()``."""
         future = CallFuture()
-        self._expect(future)
+        completions = self._expect(future)
         try:
-            future.call = function.submit(self._completions, future, args, kwargs, timeout)
+            future.call = function.submit(completions, future, args, kwargs, timeout)
         except BaseException:
             self._pending.discard(future)
-            self._completions.notify()  # the thread may have waited for this one alone
+            completions.notify()  # the thread may have waited for this one alone
             raise
         return future
 
@@ -48,21 +48,26 @@ class FutureDispatcher:
         """End the thread; calls that have no answer by now are given up (CallCancelledError)."""
         with self._lock:
             self._closing = True
-            thread = self._thread
+            thread, completions = self._thread, self._completions
         for future in list(self._pending):
             if future.call is not None:
                 future.call.cancel()
-        if thread is not None:
-            self._completions.notify()
+        if thread is not None and completions is not None:
+            completions.notify()
             if thread is not threading.current_thread():  # a future's callback may close the host
                 thread.join()
 
-    def _expect(self, future: CallFuture) -> None:
+    def _expect(self, future: CallFuture) -> _core.Completions:
         with self._lock:
+            completions = self._completions or _core.Completions()
+            self._completions = completions
             self._pending.add(future)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="pyhost-futures", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, args=(completions,), name="pyhost-futures", daemon=True
+                )
                 self._thread.start()
+            return completions
 
     def _is_needed(self) -> bool:
         with self._lock:
@@ -70,10 +75,10 @@ class FutureDispatcher:
                 self._thread = None
             return self._thread is not None
 
-    def _run(self) -> None:
+    def _run(self, completions: _core.Completions) -> None:
         while self._is_needed():
-            self._completions.wait()
-            for future, value, error in self._completions.drain():
+            completions.wait()
+            for future, value, error in completions.drain():
                 self._pending.discard(future)
                 if not future.set_running_or_notify_cancel():
                     continue
