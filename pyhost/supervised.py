@@ -142,8 +142,8 @@ class Supervised:
                 raise PluginLoadError(self.name, "it was stopped while it started")
             self._starting = None
             if failure is None:
-                self._switch_to(version)
-            else:
+                failure = self._let_serve(version)
+            if failure is not None:
                 self._let_go(version, 0.0)
                 self._note_failed_start(version, failure)
         self.pool.fill()
@@ -328,8 +328,9 @@ class Supervised:
             version.begin(takes_over=before is not None and self.is_serving and before.reloads)
         except PluginLoadError as error:
             failure = StartFailure(error, lasts=True)
-        except OSError as error:
-            failure = StartFailure(PluginLoadError(self.name, f"its interpreters could not be started: {error}"))
+        except (OSError, MemoryError) as error:
+            reason = f"its interpreters could not be started: {str(error) or 'out of memory'}"
+            failure = StartFailure(PluginLoadError(self.name, reason))
         with self.lock:
             if attempt != self._attempt:
                 self._let_go(version, 0.0)
@@ -438,9 +439,17 @@ class Supervised:
         if version is not None:
             self._let_go(version, 0.0)
 
-    def _switch_to(self, version: LoadedPlugin) -> None:
+    def _let_serve(self, version: LoadedPlugin) -> StartFailure | None:
+        """Let it take the place of the version before; why it cannot, and then that one still serves."""
         old = self._version
-        version.take_over(old)
+        try:
+            version.take_over(old)
+        except MemoryError:
+            return StartFailure(PluginLoadError(self.name, "there is no memory to let calls reach it"))
+        self._switch_to(version, old)
+        return None
+
+    def _switch_to(self, version: LoadedPlugin, old: LoadedPlugin | None) -> None:
         self._version, self._upkeep = version, Upkeep(version, self)
         self._manifest, self._fingerprint = version.manifest, version.fingerprint
         self._trouble = self._refusal = _NOTHING
@@ -461,7 +470,7 @@ class Supervised:
             return
         self._trouble, self._refusal = reason, _NOTHING
         self._manifest, self._fingerprint = version.manifest, version.fingerprint
-        self._router.publish(self.name, (), ())
+        self._publish_none()
         self.note(f"{'fatal' if failure.lasts else 'did not start'}: {reason[0]}", logging.WARNING)
         self.tell(Event.GIVE_UP if failure.lasts else StartFailed(reason[0], exited=failure.exited))
 
@@ -471,7 +480,14 @@ class Supervised:
             self.tell(Event.GIVE_UP)
             self.note(f"fatal: {error}", logging.WARNING)
         if self._manifest is None:
+            self._publish_none()
+
+    def _publish_none(self) -> None:
+        """Let calls find it unavailable; where there is no memory to say so, they do not find it."""
+        try:
             self._router.publish(self.name, (), ())
+        except MemoryError:
+            self._router.withdraw(self.name)
 
     def _let_go(self, version: LoadedPlugin, grace: float) -> None:
         """Close a version, and see to its end."""
@@ -481,7 +497,7 @@ class Supervised:
 
     def _take_down(self) -> None:
         version, self._version = self._version, None
-        self._router.publish(self.name, (), ())
+        self._publish_none()
         if version is not None:
             self._let_go(version, version.manifest.limits.deadline)
 
@@ -490,6 +506,6 @@ class Supervised:
         if self.state is not State.RUNNING or self._version is None:
             return None
         self.tell(Event.DRAIN)
-        self._router.publish(self.name, (), ())
+        self._publish_none()
         self._version.close()
         return self._version

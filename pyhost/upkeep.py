@@ -59,8 +59,8 @@ class Upkeep:
         while self._version.left < self._version.manifest.interpreters:
             try:
                 new = self._version.start_another()
-            except OSError as error:
-                reason = f"an interpreter could not be started: {error}"
+            except (OSError, MemoryError) as error:
+                reason = f"an interpreter could not be started: {str(error) or 'out of memory'}"
                 self._plugin.blame(reason)
                 self._plugin.tell(StartFailed(reason, self._version.left))
                 return
@@ -89,9 +89,10 @@ class Upkeep:
         worn, reason = found
         try:
             new = self._version.start_another(in_place_of=worn)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._recycle_from = now + _RECYCLE_AGAIN
-            self._plugin.note(f"interpreter {worn.id} could not be recycled: {error}", logging.WARNING)
+            reason = str(error) or "out of memory"
+            self._plugin.note(f"interpreter {worn.id} could not be recycled: {reason}", logging.WARNING)
             return
         self._plugin.note(f"interpreter {worn.id} is recycled: {reason}")
         in_thread(self._await, new)
