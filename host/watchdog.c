@@ -1,6 +1,6 @@
 /* watchdog: see watchdog.h. The timers themselves are a heap of pairs, so that arming one takes no memory: each hangs
- * below one that fires no later. One that is disarmed before it gets to the top, as a deadline's nearly always is, hangs
- * side by side with many and has few below it. Arming wakes the thread only when the new timer is the first to fire. */
+ * below one that fires no later. One that is disarmed before it gets to the top, as a deadline's nearly always is, has
+ * few below it, and is taken out at once. Arming wakes the thread only when the new timer is the first to fire. */
 #include "watchdog.h"
 
 static struct {
