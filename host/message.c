@@ -3,7 +3,6 @@
 #include "message.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +16,7 @@ static _Thread_local struct {
     enum { MAY_KEEP, KEEPS, NEVER_KEEPS } state;
 } spare;
 
+bool pyh_message_keeps_spares = true;
 static pthread_key_t thread_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool has_key;
@@ -40,7 +40,7 @@ static bool keeps_spares(void)
 {
     if (spare.state == MAY_KEEP) {
         pthread_once(&once, make_key);
-        spare.state = has_key && pthread_setspecific(thread_end, &spare) == 0 ? KEEPS : NEVER_KEEPS;
+        spare.state = pyh_message_keeps_spares && has_key && pthread_setspecific(thread_end, &spare) == 0 ? KEEPS : NEVER_KEEPS;
     }
     return spare.state == KEEPS;
 }

@@ -6,6 +6,7 @@
 #define PYH_MESSAGE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,10 @@ typedef struct pyh_message {
     size_t capacity; /* bytes that the payload has room for */
     unsigned char payload[];
 } pyh_message;
+
+/* Whether threads keep small messages for the next ones that they write; what counts allocations does without. Set
+ * before the first message. */
+extern bool pyh_message_keeps_spares;
 
 pyh_message *pyh_message_ref(pyh_message *message);
 /* Drops one reference; NULL is accepted. Returns NULL. */

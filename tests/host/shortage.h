@@ -23,6 +23,7 @@
 
 #include "check.h"
 #include "memory.h"
+#include "message.h"
 #include "sync.h"
 
 /* What is short. */
@@ -39,6 +40,12 @@ static struct {
     atomic_long failed;
     atomic_long blocks; /* that pyhost's code has allocated and not freed */
 } shortage;
+
+/* Every message is asked for anew. */
+__attribute__((constructor)) static void shortage_keep_no_spares(void)
+{
+    pyh_message_keeps_spares = false;
+}
 
 /* From here on the requests of that number and of the next count - 1 fail, on whichever thread. */
 static inline void shortage_begin(shortage_kind kind, long first, long count)

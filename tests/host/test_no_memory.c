@@ -7,6 +7,7 @@
 #include "codec_format.h"
 #include "cpu.h"
 #include "direct.h"
+#include "handle.h"
 #include "lines.h"
 #include "plugins.h"
 #include "region.h"
@@ -208,6 +209,59 @@ static pyhost_status no_arguments_are_taken(void)
     pyhost_status status = pyh_builder_take_arguments(NULL, &request);
     CHECK_EQUAL(request != NULL, status == PYHOST_OK);
     pyh_message_unref(request);
+    return status;
+}
+
+/* A channel with its descriptor, and a value that holds it. */
+static pyhost_status channels_of_values_are_made(void)
+{
+    pyhost_channel *channel = NULL;
+    pyhost_value *value = NULL;
+    int fd = -1;
+    pyhost_status status = pyhost_channel_new(2, &channel);
+    if (status != PYHOST_OK) {
+        CHECK(channel == NULL);
+        return status;
+    }
+    status = pyhost_channel_fd(channel, &fd);
+    CHECK((fd >= 0) == (status == PYHOST_OK));
+    pyhost_builder *builder = status == PYHOST_OK ? pyhost_builder_new() : NULL;
+    if (builder != NULL) {
+        pyhost_builder_channel(builder, channel);
+        status = pyhost_builder_finish(builder, &value);
+        CHECK((value != NULL) == (status == PYHOST_OK));
+    } else if (status == PYHOST_OK) {
+        status = PYHOST_NO_MEMORY;
+    }
+    pyhost_value_unref(value);
+    pyhost_builder_free(builder);
+    CHECK_EQUAL(pyh_channel_of(channel)->references, 1);
+    pyhost_channel_unref(channel);
+    return status;
+}
+
+/* To a function that is called directly, whose interpreter counts for itself. */
+static pyhost_status handles_are_made(void)
+{
+    static char name[] = "f";
+    static const pyh_function functions[] = {{.name = name, .direct = true, .deadline_ns = PYH_NEVER}};
+    pyh_handle handle = {0};
+    pyh_router *router = pyh_router_new();
+    pyh_interp *interp = router != NULL ? pyh_interp_new(router) : NULL;
+    pyh_route *route = interp != NULL ? pyh_route_new("p", &interp, 1, functions, 1, NULL) : NULL;
+    pyhost_status status = route != NULL ? pyh_router_publish(router, route) : PYHOST_NO_MEMORY;
+    if (status == PYHOST_OK) {
+        status = pyh_handle_init(&handle, router, "p.f");
+    }
+    if (status == PYHOST_OK) {
+        CHECK(pyh_route_find(route, handle.function)->shares[0]->is_taken);
+    }
+    pyh_handle_deinit(&handle);
+    if (router != NULL) {
+        pyh_router_withdraw(router, "p"); /* a route keeps its interpreter, which keeps the router */
+    }
+    pyh_interp_unref(interp);
+    pyh_router_unref(router);
     return status;
 }
 
@@ -736,8 +790,8 @@ static pyh_message *adds; /* a request of 1 and 2 */
 static void *call_on_a_thread(void *outcome)
 {
     pyh_message *reply = NULL;
-    pyhost_status status = pyh_direct_call(running.interps[0], &running.route->functions[PLUGIN_ADD], PLUGIN_ADD, adds,
-                                           PYH_NEVER, &reply);
+    pyhost_status status = plugins_visit(running.interps[0], &running.route->functions[PLUGIN_ADD], PLUGIN_ADD, adds,
+                                         PYH_NEVER, &reply);
     CHECK(reply != NULL || status != PYHOST_OK);
     pyh_message_unref(reply);
     *(pyhost_status *)outcome = status;
@@ -754,7 +808,7 @@ static pyhost_status threads_visit(void)
         CHECK_EQUAL(pthread_join(thread, NULL), 0);
         status = outcome == PYHOST_BAD_RESULT ? PYHOST_NO_MEMORY : outcome;
     }
-    CHECK_EQUAL(running.interps[0]->running, 0);
+    CHECK_EQUAL(pyh_interp_running(running.interps[0]), 0);
     CHECK(running.interps[0]->direct == before);
     return status;
 }
@@ -860,6 +914,8 @@ static const shortage_scenario scenarios[] = {
     SHORTAGE_SCENARIO(values_are_copied, NO_MEMORY, 0, NOTHING),
     SHORTAGE_SCENARIO(builders_are_used_again, NO_MEMORY, 0, NOTHING),
     SHORTAGE_SCENARIO(no_arguments_are_taken, NO_MEMORY, 0, NOTHING),
+    SHORTAGE_SCENARIO(channels_of_values_are_made, NO_MEMORY, NO_MEMORY | SYSTEM, NOTHING),
+    SHORTAGE_SCENARIO(handles_are_made, NO_MEMORY, 0, NOTHING),
     SHORTAGE_SCENARIO(channels_are_made_and_resized, NO_MEMORY, 0, NOTHING),
     SHORTAGE_SCENARIO(routes_are_published, NO_MEMORY, 0, NOTHING),
     SHORTAGE_SCENARIO(routes_are_replaced, NO_MEMORY, 0, NOTHING),
