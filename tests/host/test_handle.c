@@ -30,6 +30,7 @@ static fixture make_fixture(void)
 
 static void clear_fixture(fixture *made)
 {
+    pyh_router_withdraw(made->router, "plugin"); /* its route keeps the interpreter, which keeps the router */
     pyh_interp_unref(made->interp);
     pyh_router_unref(made->router);
 }
