@@ -1,6 +1,7 @@
 /* invoke: see invoke.h. */
 #include "invoke.h"
 
+#include "background.h"
 #include "failure.h"
 
 pyhost_status pyh_invoke_classify(pyh_interp *interp, int64_t started_ns)
@@ -115,6 +116,9 @@ static pyhost_status run(pyh_interp *interp, pyh_invocation *self)
     PyObject *callable = PyTuple_GET_ITEM(interp->functions, (Py_ssize_t)self->index);
     PyObject *result = PyObject_Vectorcall(callable, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                            arguments.keyword_names);
+    if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
+        pyh_background_leave(); /* it has come back: what follows may import, and hold the main GIL meanwhile */
+    }
     pyhost_status status = pyh_invoke_conclude(interp, result, self->started_ns, self->deadline_ns, &self->reply);
     Py_XDECREF(result);
     pyh_arguments_clear(&arguments);

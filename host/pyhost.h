@@ -36,7 +36,7 @@ extern "C" {
 /* Every outcome: X(name, value, message). Codes are stable; new ones are added at the end. */
 #define PYHOST_STATUS_MAP(X)                                                                                           \
     X(OK, 0, "success")                                                                                                \
-    X(FULL, 1, "every inbox of the plugin is full")                                                                    \
+    X(FULL, 1, "every inbox of the plugin, or the channel, is full")                                                   \
     X(CLOSED, 2, "closed; nothing more is accepted")                                                                   \
     X(TIMEOUT, 3, "no answer by the deadline")                                                                         \
     X(CANCELLED, 4, "given up before it was answered")                                                                 \

@@ -327,7 +327,7 @@ static void plugins_call_the_program(void)
     pyhost_error_free(error);
     ask(arguments, "refuse");
     error = fail_to_call("arithmetic.ask", arguments, 0, PYHOST_RAISED);
-    CHECK(strstr(pyhost_error_message(error), "every inbox of the plugin is full") != NULL);
+    CHECK(strstr(pyhost_error_message(error), "every inbox of the plugin, or the channel, is full") != NULL);
     pyhost_error_free(error);
     CHECK_STATUS(pyhost_host_register("refuse", NULL, NULL), PYHOST_OK);
     ask(arguments, "refuse");
