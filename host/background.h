@@ -5,8 +5,8 @@
 
 #include "watchdog.h"
 
-/* How long others come first. A thread that gets no time may hold a lock of CPython's or malloc's that they wait for, so
- * it is not long. */
+/* How long others come first. A thread that gets no time may hold a lock of CPython's or malloc's that they wait for, or
+ * the main GIL, which an import of a module in C takes; so it is not long. */
 #define PYH_BACKGROUND_NS (100 * 1000 * 1000)
 
 typedef struct pyh_background {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "background.h"
 #include "completions.h"
 #include "interp.h"
 
@@ -150,7 +151,9 @@ bool pyh_call_give_up(pyh_call *call)
 static void call_fire(pyh_timer *timer)
 {
     pyh_call *call = (pyh_call *)((char *)timer - offsetof(pyh_call, timer));
-    pyh_call_answer(call, PYHOST_TIMEOUT, NULL);
+    if (pyh_call_answer(call, PYHOST_TIMEOUT, NULL)) {
+        pyh_background_hurry(); /* who hears of it may need the main GIL, and one that imports hold it */
+    }
     pyh_call_unref(call);
 }
 

@@ -1,6 +1,7 @@
 /* core_module: the module's definition, its state, and how answers become values and exceptions. */
 #include <math.h>
 
+#include "background.h"
 #include "buffer.h"
 #include "core.h"
 #include "core_code.h"
@@ -92,6 +93,9 @@ int pyh_core_wait(pyh_event *event, int64_t deadline_ns)
         bool is_last = deadline_ns <= check_ns;
         Py_BEGIN_ALLOW_THREADS
         status = pyh_event_wait(event, is_last ? deadline_ns : check_ns);
+        if (status == PYHOST_TIMEOUT && is_last) {
+            pyh_background_hurry(); /* one that imports may hold the GIL that we wait for next */
+        }
         Py_END_ALLOW_THREADS
         if (status == PYHOST_OK || (status == PYHOST_TIMEOUT && is_last)) {
             return status == PYHOST_OK;
