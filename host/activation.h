@@ -55,6 +55,12 @@ typedef struct pyh_activation_outer {
  * any call. */
 extern _Thread_local int64_t pyh_current_deadline_ns;
 
+/* That deadline, and never later than what this thread runs has. */
+static inline int64_t pyh_deadline_within(int64_t deadline_ns)
+{
+    return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
+}
+
 /* Begins a call that should end by the deadline; keep *outer for its end. This thread, GIL held. */
 void pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns, pyh_activation_outer *outer);
 

@@ -6,11 +6,7 @@
 /* When a wait of so long ends; 0: it does not wait. */
 static int64_t deadline_of(int64_t timeout_ns)
 {
-    if (timeout_ns == 0) {
-        return 0;
-    }
-    int64_t deadline_ns = pyh_deadline_after(timeout_ns);
-    return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
+    return timeout_ns > 0 ? pyh_deadline_within(pyh_deadline_after(timeout_ns)) : 0;
 }
 
 pyhost_status pyhost_channel_new(size_t capacity, pyhost_channel **channel)

@@ -65,8 +65,8 @@ PyObject *pyh_core_describe(PyObject *exception, PyObject *prefix);
 PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *reply, PyObject *function);
 
 /* Waits for an event with the GIL released: 1 once it is set, 0 when the deadline has passed, -1 with an exception set
- * when a signal handler raised. */
-int pyh_core_wait(pyh_event *event, int64_t deadline_ns);
+ * when a signal handler raised. Past the deadline calls `late`, if that is not NULL, before it waits for the GIL. */
+int pyh_core_wait(pyh_event *event, int64_t deadline_ns, void (*late)(void));
 
 /* Between two stretches of a wait: -1 with an exception set when a signal handler raised, or when this thread is
  * interrupted, which code in C does not learn otherwise. */

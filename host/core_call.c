@@ -72,7 +72,6 @@ static void conclude(pyh_core *core, Call *self, PyObject *result)
     pyh_interp_run_call(NULL);
     self->call = NULL;
     pyh_lines_end(core->interp->log_source);
-    pyh_interp_count_served(core->interp);
     pyh_interp_end_call(core->interp);
     pyh_call_answer(call, status, reply);
     pyh_call_unref(call);

@@ -100,11 +100,7 @@ static int64_t deadline_of(PyObject *timeout)
         PyErr_Format(PyExc_ValueError, "timeout is %R; allowed: a number of seconds, 0 or more, or None", timeout);
         return -1;
     }
-    if (seconds == 0) {
-        return 0;
-    }
-    int64_t deadline_ns = pyh_deadline_after(pyh_core_nanoseconds(seconds));
-    return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
+    return seconds > 0 ? pyh_deadline_within(pyh_deadline_after(pyh_core_nanoseconds(seconds))) : 0;
 }
 
 /* One try of a wait: sends *message, or receives it. */

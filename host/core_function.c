@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "background.h"
 #include "core.h"
 #include "handle.h"
 
@@ -118,7 +119,8 @@ static int wait_for(Function *self, pyh_call *call)
     if (spin_for(self, call)) {
         return 0;
     }
-    int outcome = pyh_core_wait(&call->answered, call->deadline_ns);
+    /* One in the background that imports may hold the GIL that we wait for next. */
+    int outcome = pyh_core_wait(&call->answered, call->deadline_ns, pyh_background_hurry);
     if (outcome < 0) {
         pyh_call_give_up(call);
     } else if (outcome == 0) {

@@ -124,7 +124,7 @@ static PyObject *wait_event(pyh_event *event, PyObject *timeout)
     if (timeout_ns < 0) {
         return NULL;
     }
-    int outcome = pyh_core_wait(event, pyh_deadline_after(timeout_ns));
+    int outcome = pyh_core_wait(event, pyh_deadline_after(timeout_ns), NULL);
     return outcome < 0 ? NULL : PyBool_FromLong(outcome);
 }
 

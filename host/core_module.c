@@ -1,7 +1,6 @@
 /* core_module: the module's definition, its state, and how answers become values and exceptions. */
 #include <math.h>
 
-#include "background.h"
 #include "buffer.h"
 #include "core.h"
 #include "core_code.h"
@@ -84,7 +83,7 @@ PyObject *pyh_core_answer(pyh_core *core, pyhost_status status, pyh_message *rep
     return NULL;
 }
 
-int pyh_core_wait(pyh_event *event, int64_t deadline_ns)
+int pyh_core_wait(pyh_event *event, int64_t deadline_ns, void (*late)(void))
 {
     for (;;) {
         pyhost_status status;
@@ -93,8 +92,8 @@ int pyh_core_wait(pyh_event *event, int64_t deadline_ns)
         bool is_last = deadline_ns <= check_ns;
         Py_BEGIN_ALLOW_THREADS
         status = pyh_event_wait(event, is_last ? deadline_ns : check_ns);
-        if (status == PYHOST_TIMEOUT && is_last) {
-            pyh_background_hurry(); /* one that imports may hold the GIL that we wait for next */
+        if (status == PYHOST_TIMEOUT && is_last && late != NULL) {
+            late();
         }
         Py_END_ALLOW_THREADS
         if (status == PYHOST_OK || (status == PYHOST_TIMEOUT && is_last)) {

@@ -146,8 +146,7 @@ void pyh_way_leave(pyh_way *way)
 
 static int64_t deadline_of(const pyh_way *way, int64_t now_ns, int64_t timeout_ns)
 {
-    int64_t deadline_ns = pyh_deadline_from(now_ns, timeout_ns > 0 ? timeout_ns : way->function->deadline_ns);
-    return deadline_ns < pyh_current_deadline_ns ? deadline_ns : pyh_current_deadline_ns;
+    return pyh_deadline_within(pyh_deadline_from(now_ns, timeout_ns > 0 ? timeout_ns : way->function->deadline_ns));
 }
 
 pyh_call *pyh_way_new_call(const pyh_way *way, pyh_message *request, int64_t timeout_ns)

@@ -358,20 +358,21 @@ void pyh_interp_begin_call(pyh_interp *interp)
     atomic_fetch_add_explicit(&interp->occupancy, ONE_RUNNING - ONE_QUEUED, memory_order_relaxed);
 }
 
+void pyh_interp_count_served(pyh_interp *interp)
+{
+    uint64_t served = atomic_load_explicit(&interp->served, memory_order_relaxed);
+    atomic_store_explicit(&interp->served, served + 1, memory_order_relaxed);
+}
+
 void pyh_interp_end_call(pyh_interp *interp)
 {
+    pyh_interp_count_served(interp);
     atomic_fetch_sub_explicit(&interp->occupancy, ONE_RUNNING, memory_order_relaxed);
 }
 
 void pyh_interp_drop_call(pyh_interp *interp)
 {
     atomic_fetch_sub_explicit(&interp->occupancy, ONE_QUEUED, memory_order_relaxed);
-}
-
-void pyh_interp_count_served(pyh_interp *interp)
-{
-    uint64_t served = atomic_load_explicit(&interp->served, memory_order_relaxed);
-    atomic_store_explicit(&interp->served, served + 1, memory_order_relaxed);
 }
 
 static void leave(pyh_interp *interp, uint64_t share)

@@ -159,12 +159,13 @@ pyhost_status pyh_interp_send(pyh_interp *interp, pyh_call *const *calls, size_t
 uint32_t pyh_interp_load(const pyh_interp *interp);
 uint32_t pyh_interp_running(const pyh_interp *interp);
 
-/* A call from the inbox begins to run, and then has ended; or it is not run, as it was answered before. */
+/* A call from the inbox begins to run, and then has ended, with the GIL held; or it is not run, as it was answered
+ * before. */
 void pyh_interp_begin_call(pyh_interp *interp);
 void pyh_interp_end_call(pyh_interp *interp);
 void pyh_interp_drop_call(pyh_interp *interp);
 
-/* Counts a call that has run. GIL held. */
+/* Counts one that a visitor has run. GIL held. */
 void pyh_interp_count_served(pyh_interp *interp);
 
 /* A visit: until pyh_interp_leave the interpreter is not ended. false: it is ending. Any thread. */

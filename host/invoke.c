@@ -53,6 +53,9 @@ static pyhost_status fail(pyh_interp *interp, pyhost_status status, pyh_message 
 pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t started_ns, int64_t deadline_ns,
                                   pyh_message **reply)
 {
+    if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
+        pyh_background_leave(); /* it has come back: what follows may import, and hold the main GIL meanwhile */
+    }
     if (result == NULL) {
         pyhost_status status = pyh_invoke_classify(interp, started_ns);
         /* What is raised past the deadline says most often that an inner call had no answer by it. */
@@ -116,9 +119,6 @@ static pyhost_status run(pyh_interp *interp, pyh_invocation *self)
     PyObject *callable = PyTuple_GET_ITEM(interp->functions, (Py_ssize_t)self->index);
     PyObject *result = PyObject_Vectorcall(callable, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                            arguments.keyword_names);
-    if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
-        pyh_background_leave(); /* it has come back: what follows may import, and hold the main GIL meanwhile */
-    }
     pyhost_status status = pyh_invoke_conclude(interp, result, self->started_ns, self->deadline_ns, &self->reply);
     Py_XDECREF(result);
     pyh_arguments_clear(&arguments);

@@ -171,7 +171,6 @@ void pyh_owner_run(pyh_interp *interp, pyh_call *call)
     pyhost_status status = pyh_invoke(interp, interp->activation, &invocation);
     pyh_lines_end(interp->log_source);
     pyh_interp_run_call(NULL);
-    pyh_interp_count_served(interp);
     pyh_interp_end_call(interp);
     pyh_call_answer(call, status, invocation.reply);
     pyh_call_unref(call);
