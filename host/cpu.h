@@ -27,8 +27,8 @@ typedef struct pyh_cpu_span {
 /* Begins one, now. may_be_long: the same code took long before; its clock is read then. */
 void pyh_cpu_begin(pyh_cpu_span *span, pyh_account *account, int64_t now_ns, bool may_be_long);
 
-/* Ends it, now, attached to the account's interpreter: its processor time in nanoseconds without that of inner spans. What it took in another interpreter than the
- * thread's own goes from that one's account to the span's. */
+/* Ends it, now, attached to the account's interpreter: its processor time in nanoseconds without that of inner spans.
+ * What it took in another interpreter than the thread's own goes from that one's account to the span's. */
 int64_t pyh_cpu_end(pyh_cpu_span *span, int64_t now_ns);
 
 #endif

@@ -40,7 +40,8 @@ static bool keeps_spares(void)
 {
     if (spare.state == MAY_KEEP) {
         pthread_once(&once, make_key);
-        spare.state = pyh_message_keeps_spares && has_key && pthread_setspecific(thread_end, &spare) == 0 ? KEEPS : NEVER_KEEPS;
+        bool keeps = pyh_message_keeps_spares && has_key && pthread_setspecific(thread_end, &spare) == 0;
+        spare.state = keeps ? KEEPS : NEVER_KEEPS;
     }
     return spare.state == KEEPS;
 }
