@@ -103,6 +103,14 @@ void pyh_background_send(pid_t thread)
     }
 }
 
+void pyh_background_recall(pid_t thread)
+{
+    pthread_once(&background.once, set_up);
+    if (background.may_return) {
+        set_policy(thread, SCHED_OTHER);
+    }
+}
+
 void pyh_background_leave(void)
 {
     pthread_once(&background.once, set_up);
@@ -127,6 +135,11 @@ void pyh_background_hurry(void)
 }
 
 void pyh_background_send(pid_t thread)
+{
+    (void)thread;
+}
+
+void pyh_background_recall(pid_t thread)
 {
     (void)thread;
 }

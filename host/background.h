@@ -28,6 +28,9 @@ void pyh_background_end(pyh_background *stretch);
  * back from what it does. Any thread. */
 void pyh_background_send(pid_t thread);
 
+/* Ends that for a thread, which lives and was sent there: somebody waits for it. Any thread. */
+void pyh_background_recall(pid_t thread);
+
 /* This thread was sent there, maybe, and gives way no more. */
 void pyh_background_leave(void);
 

@@ -250,13 +250,13 @@ void pyh_interp_look(pyh_interp *interp)
     pyh_activation_go_on(interp->activation);
 }
 
-/* One that does not come back takes only what the others leave of the processors. Its end does not give way: that holds
+/* Changes how the owner thread gets on, if it is there and has not begun to end: its end does not give way, as that holds
  * up the start of others. */
-static void give_way(pyh_interp *interp)
+static void set_pace(pyh_interp *interp, void (*set)(pid_t thread))
 {
     pyh_mutex_lock(&interp->mutex);
     if (interp->activation != NULL && !atomic_load(&interp->stopping)) {
-        pyh_background_send(atomic_load(&interp->kernel_thread));
+        set(atomic_load(&interp->kernel_thread));
     }
     pyh_mutex_unlock(&interp->mutex);
 }
@@ -268,9 +268,16 @@ void pyh_interp_set_aside(pyh_interp *interp)
         if (atomic_compare_exchange_weak(&interp->state, &state, PYH_INTERP_LOST)) {
             atomic_fetch_add(&lost_count, 1);
             interrupt(interp);
-            give_way(interp);
+            set_pace(interp, pyh_background_send); /* it takes only what the others leave of the processors */
             return;
         }
+    }
+}
+
+void pyh_interp_hurry(pyh_interp *interp)
+{
+    if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
+        set_pace(interp, pyh_background_recall);
     }
 }
 

@@ -30,6 +30,9 @@ from pyhost.supervised import Supervised
 
 _logger = logging.getLogger(__name__)
 
+LAST_CHANCE = 0.5
+"""Seconds in which what is set aside may come back after all when everything else has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
@@ -127,8 +130,9 @@ class Host:
         """Stop taking calls, finish those under way, stop every plugin.
 
         ``grace``: seconds for calls under way; what has no answer then is given up (CallCancelledError). A plugin's
-        on_stop and its threads have limits of their own after that, ``end`` seconds at most, and an interpreter that
-        does not end at all is set aside. What is loaded, stopped or drained meanwhile is cut short.
+        on_stop and its threads have limits of their own after that, ``end`` seconds at most. An interpreter that does
+        not end at all is set aside; those have a last chance of ``LAST_CHANCE`` seconds. What is loaded, stopped or
+        drained meanwhile is cut short.
         """
         deadline = time.monotonic() + grace
         final = deadline + end
@@ -144,7 +148,7 @@ class Host:
                 turns.enter_context(plugin.turn)
             self._router.set_draining(True)
             try:
-                self._close(plugins, deadline)
+                self._close(plugins, deadline, final)
             finally:
                 self._router.set_draining(False)
 
@@ -335,7 +339,7 @@ class Host:
     def _new_plugin(self, name: str, source: Path) -> Supervised:
         return Supervised(name, source, self._router, self._pool, self._state_folder)
 
-    def _close(self, plugins: Sequence[Supervised], deadline: float) -> None:
+    def _close(self, plugins: Sequence[Supervised], deadline: float, final: float) -> None:
         # Plugins call each other, so each stays open until all have finished what they have.
         while not all(plugin.is_idle() for plugin in plugins) and time.monotonic() < deadline:
             time.sleep(0.002)
@@ -343,6 +347,9 @@ class Host:
             plugin.close()
         _side_by_side([partial(plugin.wait_closed, deadline) for plugin in plugins])
         self._pool.close()
+        until = min(time.monotonic() + LAST_CHANCE, final)
+        while sum(plugin.recall() for plugin in plugins) > 0 and time.monotonic() < until:
+            time.sleep(0.002)
         self._pool = WarmPool(self._router, self._warm, self._preload)
         self._futures.close()
         self._futures = FutureDispatcher()

@@ -289,6 +289,13 @@ class LoadedPlugin:
         """Those of its interpreters that are set aside and have not come back."""
         return tuple(item for item in (*self.members, *self._leaving) if item.state == InterpreterState.LOST)
 
+    def recall(self) -> int:
+        """Let those that are set aside give way to others no more; how many there are."""
+        lost = self.lost()
+        for item in lost:
+            item.hurry()
+        return len(lost)
+
     def is_idle(self) -> bool:
         """Whether every call that it has accepted is finished."""
         return not any(item.load for item in self.members)

@@ -210,6 +210,11 @@ class Supervised:
             self._finish_drain(self._version, deadline - time.monotonic())
         self._wait_past()
 
+    def recall(self) -> int:
+        """Let its interpreters that are set aside come back, if they can; how many have not."""
+        with self.lock:
+            return sum(version.recall() for version in self._versions())
+
     def is_idle(self) -> bool:
         """Whether every call that it has accepted is finished."""
         version = self._version

@@ -48,6 +48,14 @@ static void who_is_sent_there_leaves_by_itself(void)
     CHECK_EQUAL(sched_getscheduler(0), SCHED_OTHER);
 }
 
+static void who_is_sent_there_can_be_called_back(void)
+{
+    pyh_background_send(pyh_thread_number());
+    CHECK_EQUAL(sched_getscheduler(0), may_return ? SCHED_IDLE : SCHED_OTHER);
+    pyh_background_recall(pyh_thread_number());
+    CHECK_EQUAL(sched_getscheduler(0), SCHED_OTHER);
+}
+
 /* A thread in a stretch, which another one waits for: threads inherit the policy, so that one is put right first. */
 typedef struct {
     pid_t thread;
@@ -103,6 +111,7 @@ int main(int argc, char **argv)
         CHECK_TEST(others_come_first_for_so_long),
         CHECK_TEST(who_is_waited_for_gives_way_no_more),
         CHECK_TEST(who_is_sent_there_leaves_by_itself),
+        CHECK_TEST(who_is_sent_there_can_be_called_back),
         CHECK_TEST(all_of_it_may_come_at_once),
     };
     pthread_t thread;

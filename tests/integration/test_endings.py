@@ -10,6 +10,7 @@ from support.plugins import COMMON
 from support.programs import Program
 
 from pyhost import _core, loader
+from pyhost.errors import DeadlineExceededError
 from pyhost.host import EXIT_LOST
 
 
@@ -212,6 +213,22 @@ def test_what_is_set_aside_ends_when_its_thread_does(maker, barrier, caplog):
     deadline = time.monotonic() + PATIENCE
     while _core.lost_count() and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert _core.lost_count() == 0
+
+
+def test_what_is_set_aside_has_a_last_chance_when_the_host_closes(maker, barrier, monkeypatch):
+    monkeypatch.setattr("pyhost.host.LAST_CHANCE", PATIENCE)
+    maker.write("plugin", COMMON, limits={"deadline": "50ms", "grace": "10ms"})
+    host = maker.start()
+    with pytest.raises(DeadlineExceededError):
+        host.call("plugin.hold", barrier.keys)
+    barrier.wait_arrived()
+    deadline = time.monotonic() + PATIENCE
+    while not _core.lost_count() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _core.lost_count() == 1
+    barrier.open()
+    host.close()
     assert _core.lost_count() == 0
 
 

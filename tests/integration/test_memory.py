@@ -372,6 +372,7 @@ def test_accounts_of_ended_interpreters_are_at_zero(maker):
     host.close()
     now, left_now = _core.ends()
     assert now == count + 2
-    # 3.13 does not free its table of arenas, of 48 bytes for each; there are at least 16 entries.
-    arenas = 2 * 16 * 48 + 16 if sys.version_info < (3, 14) else 0
-    assert left_now - left == arenas
+    # 3.13 does not free its table of arenas, of 48 bytes for each; there are at least 16 entries. malloc hands out 8
+    # bytes more for each of the two, and now and then 16 more that it could not use otherwise.
+    arenas = 2 * (16 * 48 + 8) if sys.version_info < (3, 14) else 0
+    assert left_now - left in {arenas, arenas + 16, arenas + 32} if arenas else left_now == left
