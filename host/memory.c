@@ -6,15 +6,17 @@
  * attached. CPython's own raw allocator has no context; all that replace it have one. */
 #include "memory.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "region.h"
 
 enum { LEAST_TABLE_BYTES = 1 << 16, MOST_NODE_BYTES = 1 << 18, LEAST_ARENA_BYTES = 1 << 18, PAGE_BYTES = 4096 };
+/* Less than what malloc maps by itself, by most of that. */
+enum { HEAP_END_BYTES = 120 << 10 };
 
 static struct {
     bool counted;
@@ -161,13 +163,13 @@ static bool is_own_allocator(const PyMemAllocatorEx *raw)
     return raw->ctx == NULL && object.ctx == NULL && object.malloc != raw->malloc;
 }
 
-/* glibc gives threads up to eight heaps for each processor, and what ended interpreters leave free in one is lost to
- * the others. One for each processor keeps threads apart all the same. */
-static void bound_arenas(void)
+/* glibc lets threads share heaps beyond eight for each processor. A thread that is set aside may lose its processor while
+ * it holds the lock of its heap, and who shares that waits for as long: measured, for seconds. A heap that is left goes
+ * to the next new thread. */
+static void keep_heaps_apart(void)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     if (getenv("MALLOC_ARENA_MAX") == NULL) {
-        mallopt(M_ARENA_MAX, processors > 2 ? (int)processors : 2);
+        mallopt(M_ARENA_MAX, INT_MAX);
     }
 }
 
@@ -181,7 +183,7 @@ void pyh_memory_install(void)
         return;
     }
     memory.counted = true;
-    bound_arenas();
+    keep_heaps_apart();
     memory.protect = reclaim != NULL && strcmp(reclaim, "protect") == 0;
     memory.raw = raw;
     PyMemAllocatorEx hooks = {NULL, raw_malloc, raw_calloc, raw_realloc, raw_free};
@@ -195,6 +197,17 @@ bool pyh_memory_is_counted(void)
     return memory.counted;
 }
 
+/* malloc_trim leaves the unused end of a thread's own heap alone. */
+static void release_end_of_heap(void)
+{
+    char *end = malloc(HEAP_END_BYTES);
+    if (end != NULL) {
+        char *page = (char *)(((uintptr_t)end + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1));
+        madvise(page, HEAP_END_BYTES - PAGE_BYTES, MADV_DONTNEED);
+        free(end);
+    }
+}
+
 void pyh_memory_trim(void)
 {
     static _Atomic bool wanted, busy;
@@ -204,6 +217,7 @@ void pyh_memory_trim(void)
         malloc_trim(0);
         atomic_store(&busy, false);
     }
+    release_end_of_heap();
 }
 
 void pyh_memory_reclaim(pyh_account *account)
