@@ -13,6 +13,7 @@ enum { FIRST_PAUSE_NS = 5 * 1000 * 1000, LONGEST_PAUSE_NS = 200 * 1000 * 1000 };
 _Thread_local int64_t pyh_current_deadline_ns = PYH_NEVER;
 
 static void activation_fire(pyh_timer *timer);
+static void pace_fire(pyh_timer *timer);
 
 pyh_activation *pyh_activation_new(struct pyh_interp *interp)
 {
@@ -26,8 +27,15 @@ pyh_activation *pyh_activation_new(struct pyh_interp *interp)
         activation->thread = PyThread_get_thread_ident();
         activation->system_thread = pthread_self();
         activation->timer.fire = activation_fire;
+        atomic_init(&activation->pace.watched, true);
     }
     return activation;
+}
+
+void pyh_activation_pace(pyh_activation *activation)
+{
+    pyh_pace_init(&activation->pace);
+    activation->pace.timer.fire = pace_fire;
 }
 
 pyh_activation *pyh_activation_ref(pyh_activation *activation)
@@ -45,19 +53,57 @@ pyh_activation *pyh_activation_unref(pyh_activation *activation)
     return NULL;
 }
 
+static void arm_timer(pyh_activation *activation, pyh_timer *timer, int64_t at_ns)
+{
+    pyh_activation_ref(activation);
+    if (!pyh_watchdog_arm(timer, at_ns)) {
+        pyh_activation_unref(activation); /* it was armed already and has its reference */
+    }
+}
+
 static void arm(pyh_activation *activation, int64_t at_ns)
 {
     atomic_store(&activation->armed_ns, at_ns);
-    pyh_activation_ref(activation);
-    if (!pyh_watchdog_arm(&activation->timer, at_ns)) {
-        pyh_activation_unref(activation); /* it was armed already and has its reference */
+    arm_timer(activation, &activation->timer, at_ns);
+}
+
+static void disarm(pyh_activation *activation, pyh_timer *timer)
+{
+    if (pyh_watchdog_disarm(timer)) {
+        pyh_activation_unref(activation);
     }
 }
 
 void pyh_activation_retire(pyh_activation *activation)
 {
-    if (activation != NULL && pyh_watchdog_disarm(&activation->timer)) {
-        pyh_activation_unref(activation);
+    if (activation != NULL) {
+        disarm(activation, &activation->timer);
+        disarm(activation, &activation->pace.timer);
+    }
+    pyh_activation_unref(activation);
+}
+
+static void watch_pace(pyh_activation *activation)
+{
+    if (!atomic_exchange(&activation->pace.watched, true)) {
+        arm_timer(activation, &activation->pace.timer, pyh_deadline_after(PYH_PACE_FIRST_NS));
+    }
+}
+
+/* On the watchdog's thread, with the reference that arm took. */
+static void pace_fire(pyh_timer *timer)
+{
+    pyh_activation *activation = (pyh_activation *)((char *)timer - offsetof(pyh_activation, pace.timer));
+    pyh_pace *pace = &activation->pace;
+    int64_t pause_ns =
+        pyh_pace_look(pace, &activation->sequence, atomic_load(&activation->deadline_ns) == PYH_NEVER);
+    if (pause_ns > 0) {
+        arm_timer(activation, timer, pyh_deadline_after(pause_ns));
+    } else {
+        atomic_store(&pace->watched, false);
+        if (atomic_load(&activation->sequence) != pace->sequence) {
+            watch_pace(activation); /* what began meanwhile may have seen that it is watched */
+        }
     }
     pyh_activation_unref(activation);
 }
@@ -76,6 +122,9 @@ void pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns, pyh_a
     atomic_store(&activation->deadline_ns, deadline_ns);
     if (deadline_ns < atomic_load(&activation->armed_ns)) {
         arm(activation, deadline_ns);
+    }
+    if (!atomic_load_explicit(&activation->pace.watched, memory_order_relaxed)) {
+        watch_pace(activation);
     }
 }
 
@@ -132,6 +181,7 @@ void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *
         atomic_store_explicit(&activation->deadline_ns, outer->deadline_ns, memory_order_relaxed);
     }
     atomic_store_explicit(&activation->sequence, sequence + (nested ? 2 : 1), memory_order_release);
+    pyh_pace_end(&activation->pace);
     if (activation->thread_state->async_exc != NULL || (deadline_ns != PYH_NEVER && now_ns >= deadline_ns)) {
         drop_pending_interrupt(activation);
     }
@@ -214,6 +264,8 @@ static void pass_deadline(pyh_activation *activation, uint64_t sequence)
     int64_t end_ns = grace_end(activation, atomic_load(&activation->limit_ns));
     if (activation->interrupted != sequence) {
         activation->interrupted = sequence;
+        pyh_pace_hurry(&activation->pace);
+        watch_pace(activation);
         start_interrupt(activation, sequence);
     }
     if (end_ns <= pyh_now_ns()) {

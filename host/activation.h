@@ -4,13 +4,14 @@
  * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended. One that
  * runs on for longer than the interpreter's grace time makes the interpreter overdue.
  * Beginning a call costs one atomic exchange: the timer is armed only if none is armed for an earlier time, and looks
- * again when it fires. Reference counted, as the disposable thread may outlive the interpreter's thread. */
+ * again when it fires. What keeps a processor for long is paced (pace.h), which costs a call one load. Reference counted,
+ * as the disposable thread may outlive the interpreter's thread. */
 #ifndef PYH_ACTIVATION_H
 #define PYH_ACTIVATION_H
 
 #include <Python.h>
 
-#include "watchdog.h"
+#include "pace.h"
 
 struct pyh_call;
 struct pyh_interp;
@@ -30,12 +31,15 @@ typedef struct pyh_activation {
     _Atomic int64_t limit_ns;    /* its deadline, whoever lets it be interrupted before; or PYH_NEVER */
     _Atomic int64_t armed_ns;    /* when the timer fires, or PYH_NEVER */
     pyh_timer timer;
+    pyh_pace pace;
     /* the watchdog's thread only */
     uint64_t interrupted; /* the sequence that an interrupt was started for */
 } pyh_activation;
 
 /* For the calling thread. NULL: no memory. */
 pyh_activation *pyh_activation_new(struct pyh_interp *interp);
+/* It is that of an interpreter's own thread, the calling one, which is to be paced. Before the first call. */
+void pyh_activation_pace(pyh_activation *activation);
 pyh_activation *pyh_activation_ref(pyh_activation *activation);
 pyh_activation *pyh_activation_unref(pyh_activation *activation);
 

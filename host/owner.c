@@ -232,6 +232,7 @@ static bool warm_up(pyh_interp *interp)
         return false;
     }
     interp->activation->thread_state = interp->thread_state;
+    pyh_activation_pace(interp->activation);
     conclude_start(interp, load_guest(interp), pyh_now_ns());
     pyh_this_thread.is_booting = false;
     return interp->start_status == PYHOST_OK;

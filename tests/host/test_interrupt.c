@@ -36,6 +36,24 @@ static pyh_call *start_spinning(const plugins *made)
     return call;
 }
 
+/* It has long slices while it runs, and the next call finds ordinary ones. */
+static void what_keeps_a_processor_is_paced(void)
+{
+    plugins made = plugins_make(1);
+    const pyh_pace *pace = &made.interps[0]->activation->pace;
+    for (int i = 0; i < 3; i++) {
+        pyh_call *running = start_spinning(&made);
+        while (!atomic_load(&pace->is_long)) {
+            sched_yield();
+        }
+        CHECK(pyh_call_give_up(running));
+        pyh_call_unref(running);
+        plugins_add(&made, 1, 2);
+        CHECK(!atomic_load(&pace->is_long));
+    }
+    plugins_clear(&made);
+}
+
 static void abandoned_interpreters_give_up_what_they_run(void)
 {
     plugins made = plugins_make(1);
@@ -146,7 +164,7 @@ static void ended_interpreters_are_not_kept_until_a_deadline(void)
     call->deadline_ns = pyh_deadline_after(HOUR_NS);
     plugins_run(&made, call);
     CHECK_STATUS(call->status, PYHOST_OK);
-    CHECK(interp->activation->timer.link != NULL);
+    CHECK(atomic_load(&interp->activation->armed_ns) < PYH_NEVER);
     pyh_call_unref(call);
     plugins_clear(&made);
     while (atomic_load(&interp->references) > 1) {
@@ -159,6 +177,7 @@ int main(int argc, char **argv)
 {
     static const check_test tests[] = {
         CHECK_TEST(runaways_are_interrupted),
+        CHECK_TEST(what_keeps_a_processor_is_paced),
         CHECK_TEST(abandoned_interpreters_give_up_what_they_run),
         CHECK_TEST(answered_calls_are_not_run),
         CHECK_TEST(running_calls_that_are_given_up_are_interrupted),

@@ -907,8 +907,10 @@ static pyhost_status interpreters_come_up(void)
     return status;
 }
 
+/* Before any interpreter runs, which would have started the thread of timers. */
+static const shortage_scenario arming = SHORTAGE_SCENARIO(timers_are_armed, 0, OK, NOTHING);
+
 static const shortage_scenario scenarios[] = {
-    SHORTAGE_SCENARIO(timers_are_armed, 0, OK, NOTHING),
     SHORTAGE_SCENARIO(messages_are_written, NO_MEMORY, 0, NOTHING),
     SHORTAGE_SCENARIO(values_of_every_kind_are_built, NO_MEMORY, 0, NOTHING),
     SHORTAGE_SCENARIO(values_are_copied, NO_MEMORY, 0, NOTHING),
@@ -1042,6 +1044,7 @@ static void end(void)
 
 int main(int argc, char **argv)
 {
+    shortage_run(&arming);
     begin_python();
     begin();
     int code = shortage_main(scenarios, CHECK_COUNT(scenarios), argc, argv);

@@ -125,6 +125,7 @@ def test_cpp_programs_use_all_of_it(program: Path) -> None:
 def test_nothing_of_pyhost_leaks(program: Path) -> None:
     run(
         "valgrind",
+        "--fair-sched=yes",  # it lets one thread run at a time, and one that loops would keep the others waiting
         "--error-exitcode=99",
         "--leak-check=full",
         "--errors-for-leak-kinds=definite",
