@@ -216,10 +216,10 @@ static PyObject *interpreter_set_aside(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *interpreter_hurry(PyObject *self, PyObject *unused)
+static PyObject *interpreter_recall(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    pyh_interp_hurry(interp_of(self));
+    pyh_interp_recall(interp_of(self));
     Py_RETURN_NONE;
 }
 
@@ -343,8 +343,8 @@ static PyMethodDef interpreter_methods[] = {
      "the same plugin."},
     {"set_aside", interpreter_set_aside, METH_NOARGS,
      "set_aside()\n--\n\nGive it up: it is lost unless its thread comes back."},
-    {"hurry", interpreter_hurry, METH_NOARGS,
-     "hurry()\n--\n\nLet one that is set aside give way to others no more: somebody waits for its end."},
+    {"recall", interpreter_recall, METH_NOARGS,
+     "recall()\n--\n\nLet one that is set aside give way to others no more: somebody waits for its end."},
     {NULL, NULL, 0, NULL},
 };
 

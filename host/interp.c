@@ -250,9 +250,9 @@ void pyh_interp_look(pyh_interp *interp)
     pyh_activation_go_on(interp->activation);
 }
 
-/* Changes how the owner thread gets on, if it is there and has not begun to end: its end does not give way, as that holds
- * up the start of others. */
-static void set_pace(pyh_interp *interp, void (*set)(pid_t thread))
+/* Does that to the owner thread, if it is there and has not begun to end: its end does not give way, as that holds up
+ * the start of others. */
+static void with_owner_thread(pyh_interp *interp, void (*set)(pid_t thread))
 {
     pyh_mutex_lock(&interp->mutex);
     if (interp->activation != NULL && !atomic_load(&interp->stopping)) {
@@ -268,16 +268,16 @@ void pyh_interp_set_aside(pyh_interp *interp)
         if (atomic_compare_exchange_weak(&interp->state, &state, PYH_INTERP_LOST)) {
             atomic_fetch_add(&lost_count, 1);
             interrupt(interp);
-            set_pace(interp, pyh_background_send); /* it takes only what the others leave of the processors */
+            with_owner_thread(interp, pyh_background_send); /* it takes only what the others leave of the processors */
             return;
         }
     }
 }
 
-void pyh_interp_hurry(pyh_interp *interp)
+void pyh_interp_recall(pyh_interp *interp)
 {
     if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
-        set_pace(interp, pyh_background_recall);
+        with_owner_thread(interp, pyh_background_recall);
     }
 }
 

@@ -147,7 +147,7 @@ void pyh_interp_look(pyh_interp *interp);
 /* Sets it aside for good: its state is lost unless it has ended. */
 void pyh_interp_set_aside(pyh_interp *interp);
 /* Somebody waits for the end of one that was set aside: it has its full share of the processors again. Any thread. */
-void pyh_interp_hurry(pyh_interp *interp);
+void pyh_interp_recall(pyh_interp *interp);
 
 /* CPython's interpreter is gone; the final state. The owner thread. */
 void pyh_interp_ended(pyh_interp *interp, pyh_interp_state state);

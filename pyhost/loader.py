@@ -293,7 +293,7 @@ class LoadedPlugin:
         """Let those that are set aside give way to others no more; how many there are."""
         lost = self.lost()
         for item in lost:
-            item.hurry()
+            item.recall()
         return len(lost)
 
     def is_idle(self) -> bool:

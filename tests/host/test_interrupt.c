@@ -139,7 +139,7 @@ static void calls_that_run_past_their_grace_time_are_news(void)
     pyh_interp_hand_over(overdue, made.interps[1]);
     pyh_interp_set_aside(overdue);
     CHECK_EQUAL(sched_getscheduler(overdue->kernel_thread), policy_in_background());
-    pyh_interp_hurry(overdue);
+    pyh_interp_recall(overdue);
     CHECK_EQUAL(sched_getscheduler(overdue->kernel_thread), SCHED_OTHER);
     for (uint64_t i = 0; i < CHECK_COUNT(waiting); i++) {
         CHECK_STATUS(pyh_call_wait(waiting[i]), PYHOST_OK);
