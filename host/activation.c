@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "fence.h"
 #include "interp.h"
 
 enum { FIRST_PAUSE_NS = 5 * 1000 * 1000, LONGEST_PAUSE_NS = 200 * 1000 * 1000 };
@@ -67,6 +68,15 @@ static void arm(pyh_activation *activation, int64_t at_ns)
     arm_timer(activation, &activation->timer, at_ns);
 }
 
+/* Arms the timer for the deadline that was stored just now, unless it fires before: then it looks itself. */
+static void see_to_timer(pyh_activation *activation, int64_t deadline_ns)
+{
+    pyh_fence_light();
+    if (deadline_ns < atomic_load_explicit(&activation->armed_ns, memory_order_relaxed)) {
+        arm(activation, deadline_ns);
+    }
+}
+
 static void disarm(pyh_activation *activation, pyh_timer *timer)
 {
     if (pyh_watchdog_disarm(timer)) {
@@ -119,10 +129,8 @@ void pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns, pyh_a
     /* An inner call takes the next odd number, so that interrupts for the outer one pause meanwhile. */
     atomic_store_explicit(&activation->sequence, outer->sequence + 1 + (outer->sequence & 1), memory_order_release);
     atomic_store_explicit(&activation->limit_ns, deadline_ns, memory_order_relaxed);
-    atomic_store(&activation->deadline_ns, deadline_ns);
-    if (deadline_ns < atomic_load(&activation->armed_ns)) {
-        arm(activation, deadline_ns);
-    }
+    atomic_store_explicit(&activation->deadline_ns, deadline_ns, memory_order_release);
+    see_to_timer(activation, deadline_ns);
     if (!atomic_load_explicit(&activation->pace.watched, memory_order_relaxed)) {
         watch_pace(activation);
     }
@@ -174,19 +182,14 @@ void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *
     pyh_current_deadline_ns = outer->thread_deadline_ns;
     pyh_this_thread.calls--;
     atomic_store_explicit(&activation->limit_ns, outer->limit_ns, memory_order_relaxed);
-    if (nested) {
-        atomic_store(&activation->deadline_ns, outer->deadline_ns);
-    } else {
-        /* The next call's beginning looks at the timer, and the GIL tells the interrupt. */
-        atomic_store_explicit(&activation->deadline_ns, outer->deadline_ns, memory_order_relaxed);
-    }
+    atomic_store_explicit(&activation->deadline_ns, outer->deadline_ns, memory_order_release);
     atomic_store_explicit(&activation->sequence, sequence + (nested ? 2 : 1), memory_order_release);
     pyh_pace_end(&activation->pace);
     if (activation->thread_state->async_exc != NULL || (deadline_ns != PYH_NEVER && now_ns >= deadline_ns)) {
         drop_pending_interrupt(activation);
     }
-    if (nested && outer->deadline_ns < atomic_load(&activation->armed_ns)) {
-        arm(activation, outer->deadline_ns);
+    if (nested) {
+        see_to_timer(activation, outer->deadline_ns);
     }
 }
 
@@ -280,6 +283,7 @@ static void activation_fire(pyh_timer *timer)
 {
     pyh_activation *activation = (pyh_activation *)((char *)timer - offsetof(pyh_activation, timer));
     atomic_store(&activation->armed_ns, PYH_NEVER);
+    pyh_fence_heavy();
     uint64_t sequence = atomic_load(&activation->sequence);
     int64_t deadline_ns = atomic_load(&activation->deadline_ns);
     bool same_call = atomic_load(&activation->sequence) == sequence && (sequence & 1) != 0;

@@ -3,8 +3,8 @@
  * Each call begins and ends here. When its deadline passes while it runs, a disposable thread attaches to the
  * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended. One that
  * runs on for longer than the interpreter's grace time makes the interpreter overdue.
- * Beginning a call costs one atomic exchange: the timer is armed only if none is armed for an earlier time, and looks
- * again when it fires. What keeps a processor for long is paced (pace.h), which costs a call one load. Reference counted,
+ * Beginning a call costs no more than a few stores: the timer is armed only if none is armed for an earlier time, and
+ * looks again when it fires. What keeps a processor for long is paced (pace.h), which costs a call one load. Reference counted,
  * as the disposable thread may outlive the interpreter's thread. */
 #ifndef PYH_ACTIVATION_H
 #define PYH_ACTIVATION_H
@@ -24,8 +24,7 @@ typedef struct pyh_activation {
     pthread_t system_thread;   /* the system's */
     /* that thread only */
     PyThreadState *thread_state; /* what it runs calls with; set before the first */
-    /* atomic; the deadline of what begins or goes on and armed_ns are sequentially consistent: the two sides must agree
-     * who arms the timer */
+    /* atomic; between deadline_ns and armed_ns there is a fence on both sides, who must agree who arms the timer */
     _Atomic uint64_t sequence;   /* odd while a call runs; changed only by that thread with the GIL held */
     _Atomic int64_t deadline_ns; /* when the running call is interrupted, or PYH_NEVER */
     _Atomic int64_t limit_ns;    /* its deadline, whoever lets it be interrupted before; or PYH_NEVER */

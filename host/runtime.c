@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "background.h"
+#include "fence.h"
 #include "interp.h"
 #include "memory.h"
 #include "pyhost.h"
@@ -40,6 +41,7 @@ int pyh_runtime_attach(void)
     Py_DECREF(datetime);
     runtime.config = (PyConfig *)(uintptr_t)_Py_GetConfig();
     pyh_memory_install();
+    pyh_fence_register();
     return 0;
 }
 
