@@ -93,6 +93,9 @@ static void write_header(pyhost_builder *builder)
 /* A value is about to be written here. */
 static pyhost_status begin(pyhost_builder *builder)
 {
+    if (builder->status != PYHOST_OK) {
+        return builder->status;
+    }
     write_header(builder);
     if (builder->depth > 0) {
         builder->frames[builder->depth - 1].count++;
@@ -109,7 +112,7 @@ static pyhost_status begin(pyhost_builder *builder)
 
 static pyhost_status begin_tagged(pyhost_builder *builder, pyh_tag tag)
 {
-    pyhost_status status = builder->status == PYHOST_OK ? begin(builder) : builder->status;
+    pyhost_status status = begin(builder);
     if (status == PYHOST_OK) {
         pyh_writer_byte(&builder->writer, (unsigned char)tag);
     }
@@ -125,15 +128,10 @@ static pyhost_status begin_nested(pyhost_builder *builder, pyh_tag tag, size_t l
     return begin_tagged(builder, tag);
 }
 
-static void write_zigzag(pyh_writer *writer, int64_t value)
-{
-    pyh_writer_varint(writer, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
-}
-
 static pyhost_status add_bytes(pyhost_builder *builder, pyh_tag tag, const void *bytes, size_t size)
 {
-    if (begin_tagged(builder, tag) == PYHOST_OK) {
-        pyh_writer_varint(&builder->writer, size);
+    if (begin(builder) == PYHOST_OK) {
+        pyh_writer_tagged(&builder->writer, tag, size);
         pyh_writer_bytes(&builder->writer, bytes, size);
     }
     return outcome(builder);
@@ -153,8 +151,8 @@ pyhost_status pyhost_builder_bool(pyhost_builder *builder, bool value)
 
 pyhost_status pyhost_builder_int(pyhost_builder *builder, int64_t value)
 {
-    if (begin_tagged(builder, PYH_TAG_INT) == PYHOST_OK) {
-        write_zigzag(&builder->writer, value);
+    if (begin(builder) == PYHOST_OK) {
+        pyh_writer_tagged(&builder->writer, PYH_TAG_INT, pyh_zigzag(value));
     }
     return outcome(builder);
 }
@@ -232,8 +230,7 @@ static void write_date(pyh_writer *writer, const pyhost_date *date)
 
 static void write_timedelta(pyh_writer *writer, const pyhost_timedelta *timedelta)
 {
-    pyh_writer_byte(writer, PYH_TAG_TIMEDELTA);
-    write_zigzag(writer, timedelta->days);
+    pyh_writer_tagged(writer, PYH_TAG_TIMEDELTA, pyh_zigzag(timedelta->days));
     pyh_writer_varint(writer, timedelta->seconds);
     pyh_writer_varint(writer, timedelta->microseconds);
 }
@@ -248,8 +245,7 @@ static void write_offset(pyh_writer *writer, int64_t offset_us)
         .seconds = (uint32_t)(rest_us / 1000000),
         .microseconds = (uint32_t)(rest_us % 1000000),
     };
-    pyh_writer_byte(writer, PYH_TAG_TUPLE);
-    pyh_writer_varint(writer, 1);
+    pyh_writer_tagged(writer, PYH_TAG_TUPLE, 1);
     write_timedelta(writer, &offset);
 }
 
@@ -358,14 +354,11 @@ pyhost_status pyhost_builder_buffer(pyhost_builder *builder, void *data, size_t 
         return builder->status;
     }
     pyh_writer *writer = &builder->writer;
-    pyh_writer_byte(writer, PYH_TAG_STR);
-    pyh_writer_varint(writer, 1);
+    pyh_writer_tagged(writer, PYH_TAG_STR, 1);
     pyh_writer_byte(writer, (unsigned char)format);
-    pyh_writer_byte(writer, PYH_TAG_TUPLE);
-    pyh_writer_varint(writer, dimensions);
+    pyh_writer_tagged(writer, PYH_TAG_TUPLE, dimensions);
     for (size_t i = 0; i < dimensions; i++) {
-        pyh_writer_byte(writer, PYH_TAG_INT);
-        write_zigzag(writer, (int64_t)shape[i]);
+        pyh_writer_tagged(writer, PYH_TAG_INT, pyh_zigzag((int64_t)shape[i]));
     }
     pyh_writer_share(writer, buffer);
     return outcome(builder);
@@ -544,8 +537,7 @@ pyhost_status pyhost_builder_keyword(pyhost_builder *builder, const char *name)
         size_t size = strlen(name);
         write_header(builder);
         builder->names_next = true;
-        pyh_writer_byte(&builder->writer, PYH_TAG_STR);
-        pyh_writer_varint(&builder->writer, size);
+        pyh_writer_tagged(&builder->writer, PYH_TAG_STR, size);
         pyh_writer_bytes(&builder->writer, name, size);
     }
     return outcome(builder);
@@ -612,9 +604,9 @@ static void write_counts(pyhost_builder *builder)
 
 pyhost_status pyh_builder_take_arguments(pyhost_builder *builder, pyh_message **request)
 {
-    pyhost_builder none = {0};
     if (builder == NULL) {
-        builder = &none;
+        pyhost_builder none = {0};
+        return pyh_builder_take_arguments(&none, request);
     }
     write_header(builder);
     if (check_whole(builder) == PYHOST_OK) {

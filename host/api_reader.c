@@ -133,7 +133,7 @@ static pyhost_status read_zigzag(pyhost_reader *reader, int64_t *value)
     uint64_t raw;
     pyhost_status status = read_varint(reader, &raw);
     if (status == PYHOST_OK) {
-        *value = (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
+        *value = pyh_unzigzag(raw);
     }
     return status;
 }
@@ -210,7 +210,9 @@ static pyhost_status read_int(pyhost_reader *reader, int64_t *small, const unsig
 
 pyhost_status pyhost_reader_int(pyhost_reader *reader, int64_t *value)
 {
-    pyhost_reader copy = *reader;
+    /* Field by field: a copy of the reader waits for what has just been stored into it, 5 ns of a direct call. */
+    pyhost_reader copy = {
+        .at = reader->at, .end = reader->end, .left = reader->left, .next_buffer = reader->next_buffer};
     const unsigned char *bytes;
     size_t size;
     int64_t small = 0;

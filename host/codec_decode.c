@@ -17,7 +17,7 @@ typedef struct {
 
 static PyObject *decode_value(decoder *self);
 
-static PyObject *malformed(const char *what)
+__attribute__((cold)) static PyObject *malformed(const char *what)
 {
     PyErr_Format(PyExc_ValueError, "not a message: %s", what);
     return NULL;
@@ -56,7 +56,7 @@ static int read_zigzag(decoder *self, long long *value)
         malformed("an integer is cut short");
         return -1;
     }
-    *value = (long long)(raw >> 1) ^ -(long long)(raw & 1);
+    *value = pyh_unzigzag(raw);
     return 0;
 }
 
@@ -399,21 +399,16 @@ static PyObject *decode_nested(decoder *self, unsigned char tag)
     return value;
 }
 
-static PyObject *decode_value(decoder *self)
+/* Apart from decode_value, which else would save registers for every kind before it looks for an int. */
+__attribute__((noinline)) static PyObject *decode_tagged(decoder *self, unsigned char tag)
 {
-    const unsigned char *tag = read_fixed(self, 1);
-    if (tag == NULL) {
-        return NULL;
-    }
-    switch (*tag) {
+    switch (tag) {
     case PYH_TAG_NONE:
         return Py_NewRef(Py_None);
     case PYH_TAG_TRUE:
         return Py_NewRef(Py_True);
     case PYH_TAG_FALSE:
         return Py_NewRef(Py_False);
-    case PYH_TAG_INT:
-        return decode_int(self);
     case PYH_TAG_BIG_INT:
         return decode_big_int(self);
     case PYH_TAG_FLOAT:
@@ -433,8 +428,17 @@ static PyObject *decode_value(decoder *self)
     case PYH_TAG_CHANNEL:
         return decode_channel(self);
     default:
-        return decode_nested(self, *tag);
+        return decode_nested(self, tag);
     }
+}
+
+static PyObject *decode_value(decoder *self)
+{
+    const unsigned char *tag = read_fixed(self, 1);
+    if (tag == NULL) {
+        return NULL;
+    }
+    return *tag == PYH_TAG_INT ? decode_int(self) : decode_tagged(self, *tag);
 }
 
 pyhost_status pyh_codec_decode(pyh_codec *codec, pyh_reader *reader, PyObject **value)

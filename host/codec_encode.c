@@ -27,14 +27,8 @@ static pyhost_status writer_outcome(const pyh_writer *writer)
 
 static void write_tagged_bytes(pyh_writer *writer, pyh_tag tag, const void *bytes, Py_ssize_t size)
 {
-    pyh_writer_byte(writer, (unsigned char)tag);
-    pyh_writer_varint(writer, (uint64_t)size);
+    pyh_writer_tagged(writer, tag, (uint64_t)size);
     pyh_writer_bytes(writer, bytes, (size_t)size);
-}
-
-static void write_zigzag(pyh_writer *writer, long long value)
-{
-    pyh_writer_varint(writer, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
 }
 
 static pyhost_status encode_int(encoder *self, PyObject *value)
@@ -42,16 +36,14 @@ static pyhost_status encode_int(encoder *self, PyObject *value)
     int overflow;
     long long small = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (overflow == 0) {
-        pyh_writer_byte(self->writer, PYH_TAG_INT);
-        write_zigzag(self->writer, small);
+        pyh_writer_tagged(self->writer, PYH_TAG_INT, pyh_zigzag(small));
         return writer_outcome(self->writer);
     }
     Py_ssize_t size = PyLong_AsNativeBytes(value, NULL, 0, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
     if (size < 0) {
         return PYHOST_UNENCODABLE;
     }
-    pyh_writer_byte(self->writer, PYH_TAG_BIG_INT);
-    pyh_writer_varint(self->writer, (uint64_t)size);
+    pyh_writer_tagged(self->writer, PYH_TAG_BIG_INT, (uint64_t)size);
     unsigned char *at = pyh_writer_reserve(self->writer, (size_t)size);
     if (at != NULL && PyLong_AsNativeBytes(value, at, size, Py_ASNATIVEBYTES_LITTLE_ENDIAN) < 0) {
         return PYHOST_UNENCODABLE;
@@ -94,8 +86,7 @@ static pyhost_status changed_while_encoding(PyObject *value)
 static pyhost_status encode_list(encoder *self, PyObject *value)
 {
     Py_ssize_t count = PyList_GET_SIZE(value);
-    pyh_writer_byte(self->writer, PYH_TAG_LIST);
-    pyh_writer_varint(self->writer, (uint64_t)count);
+    pyh_writer_tagged(self->writer, PYH_TAG_LIST, (uint64_t)count);
     for (Py_ssize_t i = 0; i < count; i++) {
         if (i >= PyList_GET_SIZE(value)) {
             return changed_while_encoding(value);
@@ -113,8 +104,7 @@ static pyhost_status encode_list(encoder *self, PyObject *value)
 static pyhost_status encode_tuple(encoder *self, PyObject *value)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(value);
-    pyh_writer_byte(self->writer, PYH_TAG_TUPLE);
-    pyh_writer_varint(self->writer, (uint64_t)count);
+    pyh_writer_tagged(self->writer, PYH_TAG_TUPLE, (uint64_t)count);
     for (Py_ssize_t i = 0; i < count; i++) {
         pyhost_status status = encode_value(self, PyTuple_GET_ITEM(value, i));
         if (status != PYHOST_OK) {
@@ -129,8 +119,7 @@ static pyhost_status encode_dict(encoder *self, PyObject *value)
     Py_ssize_t count = PyDict_GET_SIZE(value), position = 0, written = 0;
     PyObject *key, *item;
     pyhost_status status = PYHOST_OK;
-    pyh_writer_byte(self->writer, PYH_TAG_DICT);
-    pyh_writer_varint(self->writer, (uint64_t)count);
+    pyh_writer_tagged(self->writer, PYH_TAG_DICT, (uint64_t)count);
     while (status == PYHOST_OK && written < count && PyDict_Next(value, &position, &key, &item)) {
         Py_INCREF(key);
         Py_INCREF(item);
@@ -156,8 +145,8 @@ static pyhost_status encode_set(encoder *self, PyObject *value)
         return PYHOST_UNENCODABLE;
     }
     pyhost_status status = PYHOST_OK;
-    pyh_writer_byte(self->writer, PyFrozenSet_CheckExact(value) ? PYH_TAG_FROZENSET : PYH_TAG_SET);
-    pyh_writer_varint(self->writer, (uint64_t)PyTuple_GET_SIZE(items));
+    pyh_tag tag = PyFrozenSet_CheckExact(value) ? PYH_TAG_FROZENSET : PYH_TAG_SET;
+    pyh_writer_tagged(self->writer, tag, (uint64_t)PyTuple_GET_SIZE(items));
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items) && status == PYHOST_OK; i++) {
         status = encode_value(self, PyTuple_GET_ITEM(items, i));
     }
@@ -257,8 +246,7 @@ static bool encode_datetime_kind(encoder *self, PyObject *value, pyhost_status *
                    PyDateTime_TIME_GET_FOLD(value));
         *status = encode_nested(self, PyDateTime_TIME_GET_TZINFO(value));
     } else if (type == codec->timedelta_type) {
-        pyh_writer_byte(writer, PYH_TAG_TIMEDELTA);
-        write_zigzag(writer, PyDateTime_DELTA_GET_DAYS(value));
+        pyh_writer_tagged(writer, PYH_TAG_TIMEDELTA, pyh_zigzag(PyDateTime_DELTA_GET_DAYS(value)));
         pyh_writer_varint(writer, (uint64_t)PyDateTime_DELTA_GET_SECONDS(value));
         pyh_writer_varint(writer, (uint64_t)PyDateTime_DELTA_GET_MICROSECONDS(value));
         *status = writer_outcome(writer);
@@ -414,8 +402,7 @@ static pyhost_status encode_pickle(encoder *self, PyObject *value)
     }
     pickled = pickle(self->codec, value, &buffers);
     if (pickled != NULL) {
-        pyh_writer_byte(self->writer, PYH_TAG_PICKLE);
-        pyh_writer_varint(self->writer, (uint64_t)PyList_GET_SIZE(buffers));
+        pyh_writer_tagged(self->writer, PYH_TAG_PICKLE, (uint64_t)PyList_GET_SIZE(buffers));
         pyh_writer_varint(self->writer, (uint64_t)PyBytes_GET_SIZE(pickled));
         pyh_writer_bytes(self->writer, PyBytes_AS_STRING(pickled), (size_t)PyBytes_GET_SIZE(pickled));
         status = write_pickle_buffers(self, buffers);

@@ -3,6 +3,8 @@
 #ifndef PYH_CODEC_FORMAT_H
 #define PYH_CODEC_FORMAT_H
 
+#include <stdint.h>
+
 typedef enum pyh_tag {
     PYH_TAG_NONE = 'N',
     PYH_TAG_TRUE = 'T',
@@ -29,5 +31,16 @@ typedef enum pyh_tag {
 } pyh_tag;
 
 enum { PYH_DATE_SIZE = 4, PYH_TIME_SIZE = 7 };
+
+/* A signed number as one whose varint is short if it is near 0, and back. */
+static inline uint64_t pyh_zigzag(int64_t value)
+{
+    return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+}
+
+static inline int64_t pyh_unzigzag(uint64_t value)
+{
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 192, MOST_SPARE = 2, VARINT_MOST = 10 };
+enum { FIRST_CAPACITY = 192, MOST_SPARE = 2 };
 
 /* Small messages that this thread dropped, for the next ones that it writes: a call that is made and answered on one
  * thread, which has a request and a reply, needs no allocation. */
@@ -35,13 +35,18 @@ static void make_key(void)
     has_key = pthread_key_create(&thread_end, forget_thread) == 0;
 }
 
+__attribute__((cold)) static void decide_to_keep(void)
+{
+    pthread_once(&once, make_key);
+    bool keeps = pyh_message_keeps_spares && has_key && pthread_setspecific(thread_end, &spare) == 0;
+    spare.state = keeps ? KEEPS : NEVER_KEEPS;
+}
+
 /* Whether this thread keeps some, which are freed at its end. */
 static bool keeps_spares(void)
 {
     if (spare.state == MAY_KEEP) {
-        pthread_once(&once, make_key);
-        bool keeps = pyh_message_keeps_spares && has_key && pthread_setspecific(thread_end, &spare) == 0;
-        spare.state = keeps ? KEEPS : NEVER_KEEPS;
+        decide_to_keep();
     }
     return spare.state == KEEPS;
 }
@@ -70,15 +75,22 @@ static void release(pyh_buffer *buffer)
     }
 }
 
+__attribute__((noinline)) static void release_buffers(pyh_message *message)
+{
+    for (uint32_t i = 0; i < message->buffer_count; i++) {
+        release(&message->buffers[i]);
+    }
+    free(message->buffers);
+}
+
 pyh_message *pyh_message_unref(pyh_message *message)
 {
     /* Nobody can take a reference beside the only one, so that one is dropped without an exchange. */
     if (message != NULL && (atomic_load_explicit(&message->references, memory_order_acquire) == 1 ||
                             atomic_fetch_sub_explicit(&message->references, 1, memory_order_acq_rel) == 1)) {
-        for (uint32_t i = 0; i < message->buffer_count; i++) {
-            release(&message->buffers[i]);
+        if (message->buffers != NULL) {
+            release_buffers(message);
         }
-        free(message->buffers);
         drop(message);
     }
     return NULL;
@@ -95,42 +107,40 @@ static pyh_message *take_small(void)
     return message;
 }
 
-static void writer_grow(pyh_writer *writer, size_t wanted)
+/* Room for so many bytes in all; NULL: no memory, and the message is as it was. */
+__attribute__((cold)) static pyh_message *grow(pyh_message *message, size_t wanted)
 {
-    pyh_message *message = writer->message != NULL ? writer->message : take_small();
-    size_t capacity = message != NULL ? message->capacity : 0;
-    if (capacity > 0 && capacity < wanted) {
-        while (capacity < wanted) {
-            capacity *= 2;
-        }
-        pyh_message *grown = realloc(message, sizeof *message + capacity);
-        if (grown == NULL && writer->message == NULL) {
-            free(message);
-        }
-        message = grown;
+    size_t capacity = message->capacity;
+    while (capacity < wanted) {
+        capacity *= 2;
     }
-    if (message == NULL) {
-        writer->status = PYHOST_NO_MEMORY;
-        return;
+    pyh_message *grown = realloc(message, sizeof *message + capacity);
+    if (grown != NULL) {
+        grown->capacity = capacity;
     }
-    message->capacity = capacity;
-    writer->message = message;
+    return grown;
 }
 
 unsigned char *pyh_writer_make_room(pyh_writer *writer, size_t size)
 {
-    size_t used = writer->message != NULL ? writer->message->size : 0;
-    if (writer->status == PYHOST_OK && size > PYH_MESSAGE_LIMIT - used) {
-        writer->status = PYHOST_NO_MEMORY;
-    }
-    if (writer->status == PYHOST_OK) {
-        writer_grow(writer, used + size);
-    }
     if (writer->status != PYHOST_OK) {
         return NULL;
     }
-    writer->message->size = used + size;
-    return writer->message->payload + used;
+    pyh_message *message = writer->message != NULL ? writer->message : take_small();
+    if (message != NULL) {
+        writer->message = message;
+        if (message->capacity - message->size < size) {
+            message = size <= PYH_MESSAGE_LIMIT - message->size ? grow(message, message->size + size) : NULL;
+        }
+    }
+    if (message == NULL) {
+        writer->status = PYHOST_NO_MEMORY;
+        return NULL;
+    }
+    writer->message = message;
+    unsigned char *at = message->payload + message->size;
+    message->size += size;
+    return at;
 }
 
 void pyh_writer_bytes(pyh_writer *writer, const void *bytes, size_t size)
@@ -139,21 +149,6 @@ void pyh_writer_bytes(pyh_writer *writer, const void *bytes, size_t size)
     if (at != NULL && size > 0) {
         memcpy(at, bytes, size);
     }
-}
-
-void pyh_writer_long_varint(pyh_writer *writer, uint64_t value)
-{
-    unsigned char *at = pyh_writer_reserve(writer, VARINT_MOST);
-    if (at == NULL) {
-        return;
-    }
-    size_t size = 0;
-    while (value >= 0x80) {
-        at[size++] = (unsigned char)(value | 0x80);
-        value >>= 7;
-    }
-    at[size++] = (unsigned char)value;
-    writer->message->size -= VARINT_MOST - size;
 }
 
 void pyh_writer_share(pyh_writer *writer, pyh_buffer buffer)

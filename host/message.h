@@ -48,9 +48,8 @@ typedef struct pyh_writer {
     pyhost_status status;
 } pyh_writer;
 
-/* The slow ways of the functions below: there is no room yet, or has been a failure; or more than one byte. */
+/* The slow way of reserve: there is no room yet, or has been a failure. */
 unsigned char *pyh_writer_make_room(pyh_writer *writer, size_t size);
-void pyh_writer_long_varint(pyh_writer *writer, uint64_t value);
 
 /* Makes room for size bytes and returns where to write them, or NULL after a failure. Valid until the next write. */
 static inline unsigned char *pyh_writer_reserve(pyh_writer *writer, size_t size)
@@ -74,13 +73,35 @@ static inline void pyh_writer_byte(pyh_writer *writer, unsigned char byte)
     }
 }
 
-/* LEB128: seven bits a byte, low ones first. */
+/* The longest varint, in bytes. */
+enum { PYH_VARINT_MOST = 10 };
+
+/* Writes a varint, LEB128: seven bits a byte, low ones first; returns where it ends. */
+static inline unsigned char *pyh_varint_put(unsigned char *at, uint64_t value)
+{
+    while (value >= 0x80) {
+        *at++ = (unsigned char)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (unsigned char)value;
+    return at;
+}
+
 static inline void pyh_writer_varint(pyh_writer *writer, uint64_t value)
 {
-    if (value < 0x80) {
-        pyh_writer_byte(writer, (unsigned char)value);
-    } else {
-        pyh_writer_long_varint(writer, value);
+    unsigned char *at = pyh_writer_reserve(writer, PYH_VARINT_MOST);
+    if (at != NULL) {
+        writer->message->size -= (size_t)(at + PYH_VARINT_MOST - pyh_varint_put(at, value));
+    }
+}
+
+/* A tag and a varint, with one look for room. */
+static inline void pyh_writer_tagged(pyh_writer *writer, unsigned char tag, uint64_t value)
+{
+    unsigned char *at = pyh_writer_reserve(writer, 1 + PYH_VARINT_MOST);
+    if (at != NULL) {
+        at[0] = tag;
+        writer->message->size -= (size_t)(at + 1 + PYH_VARINT_MOST - pyh_varint_put(at + 1, value));
     }
 }
 
