@@ -1,42 +1,10 @@
 /* pace: see pace.h. */
 #include "pace.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "slice.h"
 
-/* How much of a processor makes what runs long; how long slices are then, the system's limit; how far apart looks are at
- * most. */
-enum { LONG_NS = 2 * 1000 * 1000, LONG_SLICE_NS = 100 * 1000 * 1000, LONGEST_PAUSE_NS = 160 * 1000 * 1000 };
-
-#if defined(__linux__) && defined(SYS_sched_setattr)
-/* The kernel's struct sched_attr, which glibc has from 2.41 on. */
-typedef struct {
-    uint32_t size;
-    uint32_t policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime;
-    uint64_t deadline;
-    uint64_t period;
-} attributes;
-
-/* 0: the system's own slice. One that gives way to all others is left alone. */
-static void set_slice(pid_t thread, uint64_t slice_ns)
-{
-    attributes now = {0};
-    if (syscall(SYS_sched_getattr, thread, &now, sizeof now, 0) == 0 && now.policy == 0) {
-        now.runtime = slice_ns;
-        syscall(SYS_sched_setattr, thread, &now, 0);
-    }
-}
-#else
-static void set_slice(pid_t thread, uint64_t slice_ns)
-{
-    (void)thread;
-    (void)slice_ns;
-}
-#endif
+/* How much of a processor makes what runs long; how far apart looks are at most. */
+enum { LONG_NS = 2 * 1000 * 1000, LONGEST_PAUSE_NS = 160 * 1000 * 1000 };
 
 void pyh_pace_init(pyh_pace *pace)
 {
@@ -54,14 +22,14 @@ static int64_t clock_of(const pyh_pace *pace)
 void pyh_pace_restore(pyh_pace *pace)
 {
     atomic_store(&pace->is_long, false);
-    set_slice(pace->thread, 0);
+    pyh_slice_set(pace->thread, PYH_SLICE_ORDINARY);
 }
 
 /* Either side sees what the other has done: who ends it, or this one, has the last word. */
 static void lengthen(pyh_pace *pace, const _Atomic uint64_t *sequence)
 {
     atomic_store(&pace->is_long, true);
-    set_slice(pace->thread, LONG_SLICE_NS);
+    pyh_slice_set(pace->thread, PYH_SLICE_LONGEST_NS);
     if (atomic_load(sequence) != pace->sequence) {
         pyh_pace_restore(pace);
     }

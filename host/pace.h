@@ -1,8 +1,7 @@
 /* pace: how eagerly the system lets a thread run. One that keeps a processor for long with the same call gets long
- * slices: threads that wake up for a moment, as those of short calls do, then take the processor from it at once, where
- * they would wait for the end of its slice otherwise. Its share of the processors stays what it was, so it holds nobody
- * up by a lock that it has. It takes no privilege. Linux keeps a thread's own slice from 6.12 on (`sched_runtime` of
- * sched_setattr(2)); elsewhere nothing changes.
+ * slices (slice.h): threads that wake up for a moment, as those of short calls do, then take the processor from it at
+ * once, where they would wait for the end of its slice otherwise. Its share of the processors stays what it was, so it
+ * holds nobody up by a lock that it has.
  *
  * Whoever calls look does so on one thread, the watchdog's. */
 #ifndef PYH_PACE_H

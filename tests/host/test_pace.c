@@ -2,32 +2,19 @@
 #include "pace.h"
 
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "check.h"
+#include "slice.h"
+#include "slices.h"
 
 enum { LONG_NS = 2 * 1000 * 1000, LONGEST_PAUSE_NS = 160 * 1000 * 1000 };
-
-/* What sched_getattr(2) tells; from 6.12 on with a thread's slice, the fifth pair of words. */
-static uint64_t slice_ns(void)
-{
-    uint64_t attributes[6] = {0};
-    CHECK_EQUAL(syscall(SYS_sched_getattr, 0, attributes, sizeof attributes, 0), 0);
-    return attributes[3];
-}
 
 static uint64_t ordinary_ns, long_ns; /* the same where a thread has no slice of its own */
 
 static void find_out(void)
 {
-    uint64_t attributes[6] = {sizeof attributes, 0, 0, 100 * 1000 * 1000};
-    ordinary_ns = slice_ns();
-    CHECK_EQUAL(syscall(SYS_sched_setattr, 0, attributes, 0), 0);
-    long_ns = slice_ns();
-    attributes[3] = 0;
-    CHECK_EQUAL(syscall(SYS_sched_setattr, 0, attributes, 0), 0);
-    CHECK_EQUAL(slice_ns(), ordinary_ns);
+    ordinary_ns = slice_ns(0);
+    long_ns = slice_told_ns(PYH_SLICE_LONGEST_NS);
+    CHECK_EQUAL(slice_ns(0), ordinary_ns);
 }
 
 static int64_t thread_ns(void)
@@ -48,7 +35,7 @@ static void burn(void)
 static void check_slice(const pyh_pace *pace, bool is_long)
 {
     CHECK_EQUAL(atomic_load(&pace->is_long), is_long);
-    CHECK_EQUAL(slice_ns(), is_long ? long_ns : ordinary_ns);
+    CHECK_EQUAL(slice_ns(0), is_long ? long_ns : ordinary_ns);
 }
 
 /* One that has run the same for long by now. */
