@@ -40,10 +40,13 @@ static void set_up(void)
 static void give_way_no_more(pyh_timer *timer)
 {
     pyh_background *stretch = (pyh_background *)timer;
+    atomic_store(&stretch->is_late, true);
     set_policy(stretch->thread, SCHED_OTHER);
     pyh_event_set(&stretch->over);
 }
 
+/* Locks are taken before the policy and after it: who gives way in the midst of one holds it for as long, and deadlines
+ * wait for the watchdog's. */
 void pyh_background_begin(pyh_background *stretch, int64_t limit_ns)
 {
     pthread_once(&background.once, set_up);
@@ -53,12 +56,15 @@ void pyh_background_begin(pyh_background *stretch, int64_t limit_ns)
     }
     stretch->thread = pyh_thread_number();
     pyh_event_init(&stretch->over);
-    set_policy(stretch->thread, SCHED_IDLE);
-    pyh_watchdog_arm(&stretch->timer, pyh_deadline_after(limit_ns));
     pyh_mutex_lock(&background.mutex);
     stretch->next = background.first;
     background.first = stretch;
     pyh_mutex_unlock(&background.mutex);
+    pyh_watchdog_arm(&stretch->timer, pyh_deadline_after(limit_ns));
+    set_policy(stretch->thread, SCHED_IDLE);
+    if (atomic_load(&stretch->is_late)) {
+        set_policy(stretch->thread, SCHED_OTHER);
+    }
 }
 
 void pyh_background_end(pyh_background *stretch)
@@ -66,6 +72,7 @@ void pyh_background_end(pyh_background *stretch)
     if (stretch->thread == 0) {
         return;
     }
+    set_policy(stretch->thread, SCHED_OTHER);
     pyh_mutex_lock(&background.mutex);
     pyh_background **place = &background.first;
     while (*place != stretch) {
@@ -73,9 +80,7 @@ void pyh_background_end(pyh_background *stretch)
     }
     *place = stretch->next;
     pyh_mutex_unlock(&background.mutex);
-    if (pyh_watchdog_disarm(&stretch->timer)) {
-        set_policy(stretch->thread, SCHED_OTHER);
-    } else {
+    if (!pyh_watchdog_disarm(&stretch->timer)) {
         while (pyh_event_wait(&stretch->over, PYH_NEVER) != PYHOST_OK) {
         }
     }

@@ -13,6 +13,7 @@ typedef struct pyh_background {
     /* fixed from begin to end */
     pyh_timer timer;
     pid_t thread; /* the kernel's number of it; 0: it gives way to nobody */
+    _Atomic bool is_late; /* it has given way for long enough */
     pyh_event over;
     struct pyh_background *next; /* guarded by the list's mutex */
 } pyh_background;

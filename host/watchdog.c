@@ -128,10 +128,11 @@ bool pyh_watchdog_arm(pyh_timer *timer, int64_t at_ns)
         timer->at_ns = at_ns;
         put(timer);
     }
-    if (watchdog.first == timer) {
-        pyh_condition_signal(&watchdog.changed);
-    }
+    bool is_first = watchdog.first == timer;
     pyh_mutex_unlock(&watchdog.mutex);
+    if (is_first) {
+        pyh_condition_signal(&watchdog.changed); /* what it wakes takes the processor at once, and wants the mutex */
+    }
     return was_idle;
 }
 

@@ -54,6 +54,15 @@ def write_plugin(folder: Path, name: str, code: str, limits: str) -> None:
     (place / f"{name}.py").write_text(code)
 
 
+def write_plugins(folder: Path) -> None:
+    """The six and ``steady``; once there is a file ``end`` beside them, those that can come back do."""
+    header = HEADER.format(end=str(folder / "end"))
+    limits = f'[limits]\ndeadline = "{DEADLINE:g}s"\ngrace = "{GRACE:g}s"\n[restart]\nintensity = 1000\n'
+    for name, code in RUNAWAYS.items():
+        write_plugin(folder, name, header + code, limits)
+    write_plugin(folder, "steady", STEADY, "")
+
+
 def run_away(host: pyhost.Host, name: str) -> float:
     """Seconds past the deadline after which the caller has its answer."""
     before = time.perf_counter()
@@ -120,11 +129,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        header = HEADER.format(end=str(folder / "end"))
-        limits = f'[limits]\ndeadline = "{DEADLINE:g}s"\ngrace = "{GRACE:g}s"\n[restart]\nintensity = 1000\n'
-        for name, code in RUNAWAYS.items():
-            write_plugin(folder, name, header + code, limits)
-        write_plugin(folder, "steady", STEADY, "")
+        write_plugins(folder)
         figures = measure(folder, options.rounds, options.seconds, options.clients)
     if options.json:
         with open(options.json, "w") as file:
