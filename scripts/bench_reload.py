@@ -73,7 +73,7 @@ def resident_kb() -> float:
 def under_load(folder: Path, reloads: int, seconds: float) -> dict[str, float]:
     """What eight clients feel of so many reloads in a row, and how the process grows by each."""
     sizes = []
-    with pyhost.Host(folder, warm=2) as host, Clients(host, "busy.add", CLIENTS) as clients:
+    with pyhost.Host(folder, warm=2) as host, Clients(lambda: host.function("busy.add"), CLIENTS) as clients:
         time.sleep(seconds / 4)
         clients.take()
         time.sleep(seconds)

@@ -75,7 +75,7 @@ def measure(folder: Path, rounds: int, seconds: float, count: int) -> dict[str, 
     late: list[float] = []
     during = Latencies()
     with pyhost.Host(folder, warm=3) as host, ThreadPoolExecutor(len(RUNAWAYS)) as callers:
-        with Clients(host, "steady.add", count) as clients:
+        with Clients(lambda: host.function("steady.add"), count) as clients:
             time.sleep(seconds / 4)
             clients.take()
             time.sleep(seconds)
@@ -90,19 +90,24 @@ def measure(folder: Path, rounds: int, seconds: float, count: int) -> dict[str, 
         (folder / "end").touch()
         while any(plugin.lost for plugin in host.plugins()):
             time.sleep(0.1)  # a process with a lost interpreter cannot end in order
+    return figures_of(late, len(clients.failures), before, during)
+
+
+def figures_of(late: list[float], failures: int, before: float, during: Latencies) -> dict[str, float]:
+    """Of seconds past deadlines, failed calls of the steady plugin, their p99 before (seconds), and those meanwhile."""
     return {
         "answers": len(late),
         "late_ms": max(late) * 1000,
-        "failures": len(clients.failures),
+        "failures": failures,
         "p99_before_us": before * 1e6,
         "p99_during_us": during.p99() * 1e6,
         "p99_ratio": during.p99() / before,
     }
 
 
-def report(figures: dict[str, float]) -> bool:
-    """Print the figures; whether all targets are met."""
-    rows = [
+def rows_of(figures: dict[str, float]) -> list[tuple[str, str, str, bool]]:
+    """What closed_loop.report prints of them."""
+    return [
         (
             f"latest of {figures['answers']:.0f} answers to runaways, past their deadline",
             f"{figures['late_ms']:.1f} ms",
@@ -117,7 +122,6 @@ def report(figures: dict[str, float]) -> bool:
             figures["p99_ratio"] <= P99_RATIO,
         ),
     ]
-    return closed_loop.report("Runaways", rows)
 
 
 def main() -> int:
@@ -134,7 +138,7 @@ def main() -> int:
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"python": sys.version.split()[0], **figures}, file, indent=2)
-    return 0 if report(figures) else 1
+    return 0 if closed_loop.report("Runaways", rows_of(figures)) else 1
 
 
 if __name__ == "__main__":

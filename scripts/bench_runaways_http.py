@@ -14,57 +14,40 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import closed_loop
-from bench_runaways import DEADLINE, GRACE, LATE_MS, P99_RATIO, RUNAWAYS, write_plugins
-from closed_loop import Latencies
+from bench_runaways import DEADLINE, GRACE, RUNAWAYS, figures_of, rows_of, write_plugins
+from closed_loop import Clients, Latencies
 
 STOP_GRACE = 1
 """Seconds that the server gives running calls when it stops."""
 
 
-def post(connection: http.client.HTTPConnection, path: str, arguments: list[int]) -> int:
-    """Status of the answer."""
-    connection.request("POST", path, json.dumps(arguments), {"Content-Type": "application/json"})
+def post(connection: http.client.HTTPConnection, function: str, arguments: list[int]) -> tuple[int, dict[str, Any]]:
+    """Status and body of the answer."""
+    connection.request("POST", f"/call/{function}", json.dumps(arguments), {"Content-Type": "application/json"})
     response = connection.getresponse()
-    response.read()
-    return response.status
+    return response.status, json.loads(response.read())
 
 
 def call_steadily(orders: Connection, port: int, count: int) -> None:
     """The clients' process: so many threads. Whatever is received asks for their latencies since the last time, and how
     many calls have failed; None ends it.
     """
-    latencies = [Latencies() for _ in range(count)]
-    failures: list[int] = []
-    stopping = threading.Event()
 
-    def call(index: int) -> None:
+    def connect() -> Callable[[int, int], object]:
         connection = http.client.HTTPConnection("127.0.0.1", port)
-        while not stopping.is_set():
-            before = time.perf_counter()
-            status = post(connection, "/call/steady/add", [index, 1])
-            if status != http.client.OK:
-                failures.append(status)
-            latencies[index].add(time.perf_counter() - before)
+        return lambda left, right: post(connection, "steady/add", [left, right])[1]["result"]
 
-    threads = [threading.Thread(target=call, args=(index,)) for index in range(count)]
-    for thread in threads:
-        thread.start()
-    while orders.recv() is not None:
-        taken = Latencies()
-        for index in range(count):
-            own, latencies[index] = latencies[index], Latencies()
-            taken.include(own)
-        orders.send((taken, len(failures)))
-    stopping.set()
-    for thread in threads:
-        thread.join()
+    with Clients(connect, count) as clients:
+        while orders.recv() is not None:
+            orders.send((clients.take(), len(clients.failures)))
 
 
 def take(clients: Connection) -> tuple[Latencies, int]:
@@ -78,7 +61,7 @@ def run_away(port: int, name: str) -> float:
     """Seconds past the deadline after which the caller has its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     before = time.perf_counter()
-    status = post(connection, f"/call/{name}/run", [])
+    status, _ = post(connection, f"{name}/run", [])
     seconds = time.perf_counter() - before
     if status != http.client.GATEWAY_TIMEOUT:
         raise SystemExit(f"{name} was answered with {status}")
@@ -96,13 +79,8 @@ def wait_until_all_run(port: int) -> None:
 
 def start_server(folder: Path) -> tuple[subprocess.Popen[str], int]:
     """The process, and its port."""
-    command = [
-        str(Path(sys.executable).with_name("pyhost")),
-        "--plugins",
-        str(folder),
-        "--socket",
-        str(folder / "socket"),
-    ]
+    program = Path(sys.executable).with_name("pyhost")
+    command = [str(program), "--plugins", str(folder), "--socket", str(folder / "socket")]
     options = ["--listen", "127.0.0.1:0", "--grace", str(STOP_GRACE), "--max-lost", "1000", "--log-level", "error"]
     server = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -112,11 +90,13 @@ def start_server(folder: Path) -> tuple[subprocess.Popen[str], int]:
     raise SystemExit("the server did not start")
 
 
-def measure(folder: Path, rounds: int, seconds: float, count: int) -> dict[str, float]:
-    server, port = start_server(folder)
+def measure(port: int, rounds: int, seconds: float, count: int) -> dict[str, float]:
+    """As bench_runaways.py does, over HTTP."""
     ours, theirs = multiprocessing.Pipe()
-    clients = multiprocessing.get_context("spawn").Process(target=call_steadily, args=(theirs, port, count))
-    clients.start()
+    process = multiprocessing.get_context("spawn").Process(
+        target=call_steadily, args=(theirs, port, count), daemon=True
+    )
+    process.start()
     late: list[float] = []
     failed = 0
     during = Latencies()
@@ -131,52 +111,23 @@ def measure(folder: Path, rounds: int, seconds: float, count: int) -> dict[str, 
             latencies, failed = take(ours)
             during.include(latencies)
             wait_until_all_run(port)
-        ours.send(None)
-        clients.join()
+    ours.send(None)
+    process.join()
+    return figures_of(late, failed, before, during)
+
+
+def stop(server: subprocess.Popen[str], port: int) -> tuple[int, float]:
+    """Exit code after SIGTERM while all six run, and the seconds that it took."""
+    with ThreadPoolExecutor(len(RUNAWAYS)) as callers:
         running = [callers.submit(run_away, port, name) for name in RUNAWAYS]
         time.sleep(DEADLINE / 2)
-        asked = time.perf_counter()
+        before = time.perf_counter()
         server.send_signal(signal.SIGTERM)
         code = server.wait()
-        stopped = time.perf_counter() - asked
+        seconds = time.perf_counter() - before
         for answer in running:
             answer.exception()  # an answer, or a closed connection
-    return {
-        "answers": len(late),
-        "late_ms": max(late) * 1000,
-        "failures": failed,
-        "p99_before_us": before * 1e6,
-        "p99_during_us": during.p99() * 1e6,
-        "p99_ratio": during.p99() / before,
-        "exit_code": code,
-        "exit_seconds": stopped,
-    }
-
-
-def report(figures: dict[str, float]) -> bool:
-    """Print the figures; whether all targets are met."""
-    rows = [
-        (
-            f"latest of {figures['answers']:.0f} answers to runaways, past their deadline",
-            f"{figures['late_ms']:.1f} ms",
-            f"≤ {LATE_MS:g} ms",
-            figures["late_ms"] <= LATE_MS,
-        ),
-        ("calls of the steady plugin that failed", f"{figures['failures']:.0f}", "none", figures["failures"] == 0),
-        (
-            "p99 of its calls ÷ p99 alone",
-            f"{figures['p99_ratio']:.2f} ({figures['p99_during_us']:.0f} ÷ {figures['p99_before_us']:.0f} µs)",
-            f"≤ {P99_RATIO:g}",
-            figures["p99_ratio"] <= P99_RATIO,
-        ),
-        (
-            f"exit on SIGTERM while they run, grace {STOP_GRACE} s",
-            f"code {figures['exit_code']:.0f} after {figures['exit_seconds']:.2f} s",
-            f"0, ≤ {STOP_GRACE + 1} s",
-            figures["exit_code"] == 0 and figures["exit_seconds"] <= STOP_GRACE + 1,
-        ),
-    ]
-    return closed_loop.report("Runaways over HTTP", rows)
+    return code, seconds
 
 
 def main() -> int:
@@ -188,8 +139,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_plugins(folder)
-        figures = measure(folder, options.rounds, options.seconds, options.clients)
-    return 0 if report(figures) else 1
+        server, port = start_server(folder)
+        try:
+            figures = measure(port, options.rounds, options.seconds, options.clients)
+            code, seconds = stop(server, port)
+        finally:
+            server.kill()
+    exit_row = (
+        f"exit on SIGTERM while they run, grace {STOP_GRACE} s",
+        f"code {code} after {seconds:.2f} s",
+        f"0, ≤ {STOP_GRACE + 1} s",
+        code == 0 and seconds <= STOP_GRACE + 1,
+    )
+    return 0 if closed_loop.report("Runaways over HTTP", [*rows_of(figures), exit_row]) else 1
 
 
 if __name__ == "__main__":

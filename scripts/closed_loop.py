@@ -5,12 +5,11 @@ import operator
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
 from rich.table import Table
-
-import pyhost
 
 
 class Latencies:
@@ -40,10 +39,12 @@ class Latencies:
 
 
 class Clients:
-    """Threads that call ``add`` of a plugin in a closed loop, and check every answer."""
+    """Threads that call ``add`` of a plugin in a closed loop, and check every answer. Each connects once: that gives it
+    the function that it calls.
+    """
 
-    def __init__(self, host: pyhost.Host, function: str, count: int) -> None:
-        self._add = host.function(function)
+    def __init__(self, connect: Callable[[], Callable[[int, int], object]], count: int) -> None:
+        self._connect = connect
         self._latencies = [Latencies() for _ in range(count)]
         self._stopping = False
         self.failures: list[BaseException] = []
@@ -69,11 +70,12 @@ class Clients:
 
     def _call(self, index: int) -> None:
         number = 0
+        add = self._connect()
         while not self._stopping:
             number += 1
             before = time.perf_counter()
             try:
-                answer = self._add(number, 1)
+                answer = add(number, 1)
             except Exception as error:  # noqa: BLE001 - whatever comes is what is counted
                 self.failures.append(error)
             else:
