@@ -37,11 +37,17 @@ static void set_up(void)
     }
 }
 
+/* Also one that is only about to give way: it looks at the flag then. */
+static void call_off(pyh_background *stretch)
+{
+    atomic_store(&stretch->is_called_off, true);
+    set_policy(stretch->thread, SCHED_OTHER);
+}
+
 static void give_way_no_more(pyh_timer *timer)
 {
     pyh_background *stretch = (pyh_background *)timer;
-    atomic_store(&stretch->is_late, true);
-    set_policy(stretch->thread, SCHED_OTHER);
+    call_off(stretch);
     pyh_event_set(&stretch->over);
 }
 
@@ -62,7 +68,7 @@ void pyh_background_begin(pyh_background *stretch, int64_t limit_ns)
     pyh_mutex_unlock(&background.mutex);
     pyh_watchdog_arm(&stretch->timer, pyh_deadline_after(limit_ns));
     set_policy(stretch->thread, SCHED_IDLE);
-    if (atomic_load(&stretch->is_late)) {
+    if (atomic_load(&stretch->is_called_off)) {
         set_policy(stretch->thread, SCHED_OTHER);
     }
 }
@@ -95,7 +101,7 @@ void pyh_background_hurry(void)
     }
     pyh_mutex_lock(&background.mutex);
     for (pyh_background *stretch = background.first; stretch != NULL; stretch = stretch->next) {
-        set_policy(stretch->thread, SCHED_OTHER);
+        call_off(stretch);
     }
     pyh_mutex_unlock(&background.mutex);
 }

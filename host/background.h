@@ -13,8 +13,8 @@ typedef struct pyh_background {
     /* fixed from begin to end */
     pyh_timer timer;
     pid_t thread; /* the kernel's number of it; 0: it gives way to nobody */
-    _Atomic bool is_late; /* it has given way for long enough */
     pyh_event over;
+    _Atomic bool is_called_off; /* it gives way no more */
     struct pyh_background *next; /* guarded by the list's mutex */
 } pyh_background;
 
