@@ -4,8 +4,8 @@
  * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended. One that
  * runs on for longer than the interpreter's grace time makes the interpreter overdue.
  * Beginning a call costs no more than a few stores: the timer is armed only if none is armed for an earlier time, and
- * looks again when it fires. What keeps a processor for long is paced (pace.h), which costs a call one load. Reference counted,
- * as the disposable thread may outlive the interpreter's thread. */
+ * looks again when it fires. What keeps a processor for long is paced (pace.h), which costs a call one load. Reference
+ * counted, as the disposable thread may outlive the interpreter's thread. */
 #ifndef PYH_ACTIVATION_H
 #define PYH_ACTIVATION_H
 

@@ -126,12 +126,12 @@ unsigned char *pyh_writer_make_room(pyh_writer *writer, size_t size)
     if (writer->status != PYHOST_OK) {
         return NULL;
     }
-    pyh_message *message = writer->message != NULL ? writer->message : take_small();
-    if (message != NULL) {
-        writer->message = message;
-        if (message->capacity - message->size < size) {
-            message = size <= PYH_MESSAGE_LIMIT - message->size ? grow(message, message->size + size) : NULL;
-        }
+    if (writer->message == NULL) {
+        writer->message = take_small();
+    }
+    pyh_message *message = writer->message;
+    if (message != NULL && message->capacity - message->size < size) {
+        message = size <= PYH_MESSAGE_LIMIT - message->size ? grow(message, message->size + size) : NULL;
     }
     if (message == NULL) {
         writer->status = PYHOST_NO_MEMORY;

@@ -80,7 +80,8 @@ static void take_out(pyh_timer *timer)
 static void *watchdog_main(void *argument)
 {
     (void)argument;
-    /* Answers are due when timers fire, however many threads want the processors; without, 30 ms late now and then. */
+    /* Answers are due when timers fire, however many threads want the processors; without, 30 ms late now and then. Those
+     * that it starts, to interrupt what is late, have the same. */
     pyh_slice_set(pyh_thread_number(), PYH_SLICE_SHORTEST_NS);
     pyh_mutex_lock(&watchdog.mutex);
     for (;;) {

@@ -1,11 +1,9 @@
 /* Tests of slice: a thread has the slices that it was given, until it gets the system's own again. */
 #include "slice.h"
 
-#include <pthread.h>
-#include <sched.h>
-
 #include "slices.h"
 #include "sync.h"
+#include "threads.h"
 
 static uint64_t ordinary_ns, shortest_ns, longest_ns; /* the same where a thread has no slice of its own */
 
@@ -19,19 +17,17 @@ static void a_thread_has_the_slices_that_were_set(void)
     CHECK_EQUAL(slice_ns(0), ordinary_ns);
 }
 
-static void *tell_slice(void *slice)
+static void tell_slice(size_t index, void *slice)
 {
+    (void)index;
     *(uint64_t *)slice = slice_ns(0);
-    return NULL;
 }
 
 static void threads_that_it_starts_have_the_same(void)
 {
-    pthread_t thread;
     uint64_t inherited_ns = 0;
     pyh_slice_set(pyh_thread_number(), PYH_SLICE_SHORTEST_NS);
-    CHECK_EQUAL(pthread_create(&thread, NULL, tell_slice, &inherited_ns), 0);
-    CHECK_EQUAL(pthread_join(thread, NULL), 0);
+    threads_run(1, tell_slice, &inherited_ns);
     pyh_slice_set(pyh_thread_number(), PYH_SLICE_ORDINARY);
     CHECK_EQUAL(inherited_ns, shortest_ns);
 }
@@ -64,21 +60,20 @@ static void another_thread_is_told_by_its_number(void)
     CHECK_EQUAL(pthread_join(thread, NULL), 0);
 }
 
-static void *give_way(void *unused)
+static void give_way(size_t index, void *unused)
 {
+    (void)index;
+    (void)unused;
     CHECK_EQUAL(sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}), 0);
     uint64_t before_ns = slice_ns(0);
     pyh_slice_set(pyh_thread_number(), PYH_SLICE_LONGEST_NS);
     CHECK_EQUAL(slice_ns(0), before_ns);
     CHECK_EQUAL(sched_getscheduler(0), SCHED_IDLE);
-    return unused;
 }
 
 static void one_that_gives_way_is_left_alone(void)
 {
-    pthread_t thread;
-    CHECK_EQUAL(pthread_create(&thread, NULL, give_way, NULL), 0);
-    CHECK_EQUAL(pthread_join(thread, NULL), 0);
+    threads_run(1, give_way, NULL);
 }
 
 int main(int argc, char **argv)
