@@ -226,6 +226,10 @@ def _unreadable(error: OSError, source: Source) -> PyhostError:
     return source.error(f"{source.place} cannot be read ({error.strerror}); it must be a file that this user can read")
 
 
+LONGEST_REASON = 200
+"""Characters of what is wrong with a text as TOML that are shown."""
+
+
 def _locate(message: str, text: str) -> str:
     """Put the position first: ``Invalid value (at line 2, column 5)`` as ``line 2, column 5: Invalid value``."""
     what, _, where = message.rpartition(" (at ")
@@ -233,4 +237,6 @@ def _locate(message: str, text: str) -> str:
     if where == "end of document":
         lines = text.split("\n")
         where = f"line {len(lines)}, column {len(lines[-1]) + 1}"
+    if len(what) > LONGEST_REASON:  # it quotes a key whole
+        what = what[:LONGEST_REASON] + "…"
     return f"{where}: {what}"

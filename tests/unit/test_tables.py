@@ -118,6 +118,10 @@ def read_error(data, tmp_path):
             "paint.toml is not TOML: line 2, column 2: Expected '=' after a key in a key/value pair",
         ),
         (b"a = 1\na = 2\n", "paint.toml is not TOML: line 2, column 6: Cannot overwrite a value"),
+        (
+            b"[" + 900 * b"a" + b"]\n[" + 900 * b"a" + b"]\n",
+            f"paint.toml is not TOML: line 2, column 902: Cannot declare ('{'a' * 183}…",
+        ),
         (b'a = 1\n\nb = "\xff"\n', "paint.toml is not UTF-8: byte 0xff in line 3; save the file as UTF-8"),
     ],
 )
