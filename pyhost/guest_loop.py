@@ -53,13 +53,9 @@ class GuestLoop:
         self._loop.add_reader(descriptor, self._on_ready)
         while self._is_open or self._calls:
             try:
-                self._loop.run_forever()
-            except BaseException as error:
-                if self._loop.is_closed():
-                    raise
-                self._loop.default_exception_handler(
-                    {"message": "the event loop was left by an exception, and goes on", "exception": error}
-                )
+                self._run()
+            except DeadlineInterrupt:
+                pass  # one more, while the one before it was told
         self._loop.remove_reader(descriptor)
 
     def close(self, limit: float) -> None:
@@ -74,6 +70,16 @@ class GuestLoop:
         finally:
             asyncio.set_event_loop(None)
             self._loop.close()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+        except BaseException as error:
+            if self._loop.is_closed():
+                raise
+            self._loop.default_exception_handler(
+                {"message": "the event loop was left by an exception, and goes on", "exception": error}
+            )
 
     def _on_ready(self) -> None:
         self._is_open, some_given_up, all_given_up = _core.serve_ready(self._start, self._are_coroutines)

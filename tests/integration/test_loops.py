@@ -57,6 +57,15 @@ ENDS = {
     "an exception handler that raises": (
         "loop.set_exception_handler(lambda *rest: 1 / 0)\nloop.call_soon(lambda: 1 / 0)"
     ),
+    "an interrupt while another exception is told": (
+        "import logging, pyhost\n"
+        "class Interrupted(logging.Handler):\n"
+        "    def emit(self, record):\n"
+        "        logging.getLogger('asyncio').removeHandler(self)\n"
+        "        raise pyhost.DeadlineInterrupt\n"
+        "logging.getLogger('asyncio').addHandler(Interrupted())\n"
+        "loop.call_soon(sys.exit, 3)"
+    ),
     "loop.stop": "loop.stop()",
     "loop.stop, again and again": "def stop():\n    loop.stop()\n    loop.call_soon(stop)\nstop()",
     "another loop": "asyncio.set_event_loop(None)",
