@@ -2,15 +2,16 @@
  * remember what they found until an account is opened or closed. After it is closed only its owner thread is attached
  * to the interpreter, and charges it by its scope.
  *
- * Facts used: CPython raises a thread state's async_exc when it next looks at its eval_breaker, as
- * PyThreadState_SetAsyncExc arranges. That function takes the runtime's lock, under which CPython allocates, so from
- * inside an allocation the two fields are set here, by the very thread, with the GIL held. */
+ * Fact used: PyThreadState_SetAsyncExc takes the runtime's lock, under which CPython allocates, so inside an allocation
+ * an exception is posted without it. */
 #include "account.h"
 
 #include <stdlib.h>
 
+#include "async_exception.h"
 #include "cpu.h"
 #include "news.h"
+#include "priority.h"
 #include "region.h"
 
 enum { RESERVE_BYTES = 8 << 20 };
@@ -25,9 +26,6 @@ static pyh_account host = {
     .notice_bytes = PYH_NO_LIMIT,
     .calm_bytes = INT64_MIN,
 };
-
-/* The bit of a thread state's eval_breaker that says: look at async_exc. 0: not learned. */
-static _Atomic uintptr_t exception_bit;
 
 static struct {
     pyh_mutex mutex;
@@ -127,6 +125,7 @@ pyh_account *pyh_account_look_up(PyInterpreterState *python)
     thread->known[place].epoch = epoch;
     if (account != &host && thread->home == NULL && thread->visits == 0) {
         pyh_cpu_join(account); /* a thread that the plugin has started */
+        pyh_priority_settle(); /* in a call that gave way, maybe */
     }
     return account;
 }
@@ -141,17 +140,6 @@ void pyh_account_set_limit(pyh_account *account, int64_t limit_bytes, PyObject *
     atomic_store(&account->refusal_bytes, has_limit ? limit_bytes + limit_bytes / 4 : PYH_NO_LIMIT);
     atomic_store(&account->calm_bytes, INT64_MIN);
     atomic_store(&account->notice_bytes, limit_bytes);
-}
-
-void pyh_account_learn(PyThreadState *attached)
-{
-    if (atomic_load(&exception_bit) == 0) {
-        uintptr_t before = __atomic_load_n(&attached->eval_breaker, __ATOMIC_SEQ_CST);
-        PyThreadState_SetAsyncExc(attached->thread_id, PyExc_MemoryError);
-        uintptr_t after = __atomic_load_n(&attached->eval_breaker, __ATOMIC_SEQ_CST);
-        PyThreadState_SetAsyncExc(attached->thread_id, NULL);
-        atomic_store(&exception_bit, after & ~before);
-    }
 }
 
 void pyh_account_pause(pyh_account *account)
@@ -202,15 +190,12 @@ bool pyh_account_refuse(pyh_account *account, int64_t total, int64_t more)
     return true;
 }
 
-/* Lets CPython raise it in this thread at its next look. */
 static bool raise_soon(PyThreadState *attached, PyObject *limit_class)
 {
-    uintptr_t bit = atomic_load_explicit(&exception_bit, memory_order_relaxed);
-    if (bit == 0 || __atomic_load_n(&attached->async_exc, __ATOMIC_RELAXED) != NULL) {
+    if (!pyh_async_exception_post(attached, Py_NewRef(limit_class))) {
+        Py_DECREF(limit_class);
         return false;
     }
-    __atomic_store_n(&attached->async_exc, Py_NewRef(limit_class), __ATOMIC_RELEASE);
-    __atomic_fetch_or(&attached->eval_breaker, bit, __ATOMIC_SEQ_CST);
     return true;
 }
 

@@ -64,10 +64,6 @@ void pyh_account_close(pyh_account *account);
  * to the interpreter. Takes a reference; NULL drops the one before. */
 void pyh_account_set_limit(pyh_account *account, int64_t limit_bytes, PyObject *limit_class);
 
-/* Learns from a new interpreter's thread state how CPython is told of a pending exception. It alone is attached to that
- * interpreter. */
-void pyh_account_learn(PyThreadState *attached);
-
 /* Until resumed, nothing is raised, and 8 MiB more than the hard limit are allowed: to describe a failure, which may
  * run the plugin's code. Pairs nest. */
 void pyh_account_pause(pyh_account *account);

@@ -1,14 +1,14 @@
-/* activation: see activation.h. Facts used: PyThreadState_SetAsyncExc acts from a thread attached to the same
- * interpreter; it finds its target by the identity of the thread that created the target's thread state. Attaching
- * blocks while a C call keeps the GIL, hence a thread of its own for each runaway call and never the watchdog's. From
- * 3.15 on, a system call that a signal interrupts (a sleep, a read) looks for the exception before it goes on. */
+/* activation: see activation.h. Fact used: from 3.15 on, a system call that a signal interrupts (a sleep, a read) looks for
+ * a posted exception before it goes on. */
 #include "activation.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "fence.h"
 #include "interp.h"
 
+/* Between interrupts of the same call. */
 enum { FIRST_PAUSE_NS = 5 * 1000 * 1000, LONGEST_PAUSE_NS = 200 * 1000 * 1000 };
 
 _Thread_local int64_t pyh_current_deadline_ns = PYH_NEVER;
@@ -93,9 +93,11 @@ void pyh_activation_retire(pyh_activation *activation)
     pyh_activation_unref(activation);
 }
 
+/* Who sets `watched` is the only one to look until the timer fires. */
 static void watch_pace(pyh_activation *activation)
 {
     if (!atomic_exchange(&activation->pace.watched, true)) {
+        pyh_pace_begin(&activation->pace, atomic_load(&activation->sequence));
         arm_timer(activation, &activation->pace.timer, pyh_deadline_after(PYH_PACE_FIRST_NS));
     }
 }
@@ -105,13 +107,15 @@ static void pace_fire(pyh_timer *timer)
 {
     pyh_activation *activation = (pyh_activation *)((char *)timer - offsetof(pyh_activation, pace.timer));
     pyh_pace *pace = &activation->pace;
-    int64_t pause_ns =
-        pyh_pace_look(pace, &activation->sequence, atomic_load(&activation->deadline_ns) == PYH_NEVER);
+    bool endless = atomic_load(&activation->deadline_ns) == PYH_NEVER;
+    bool is_loop = endless && atomic_load(&activation->interp->has_notifier);
+    int64_t pause_ns = pyh_pace_look(pace, &activation->sequence, endless, is_loop);
     if (pause_ns > 0) {
         arm_timer(activation, timer, pyh_deadline_after(pause_ns));
     } else {
+        uint64_t seen = pace->sequence;
         atomic_store(&pace->watched, false);
-        if (atomic_load(&activation->sequence) != pace->sequence) {
+        if (atomic_load(&activation->sequence) != seen) {
             watch_pace(activation); /* what began meanwhile may have seen that it is watched */
         }
     }
@@ -159,7 +163,16 @@ void pyh_activation_expire_call(pyh_activation *activation, const struct pyh_cal
     }
 }
 
-/* One that was set but not yet raised would hit what comes next. */
+/* The sequence has changed; an interrupt that was meant for the call before may be posted right now. */
+static void wait_for_interrupt(pyh_activation *activation)
+{
+    pyh_fence_light();
+    while (atomic_load_explicit(&activation->is_interrupting, memory_order_acquire)) {
+        sched_yield();
+    }
+}
+
+/* One that was posted but not yet raised would hit what comes next. */
 static void drop_pending_interrupt(pyh_activation *activation)
 {
     PyThreadState_SetAsyncExc(activation->thread, NULL);
@@ -170,6 +183,7 @@ void pyh_activation_go_on(pyh_activation *activation)
     if (atomic_load(&activation->deadline_ns) != PYH_NEVER) {
         atomic_store(&activation->deadline_ns, PYH_NEVER);
         atomic_fetch_add(&activation->sequence, 2);
+        wait_for_interrupt(activation);
         drop_pending_interrupt(activation);
     }
 }
@@ -185,7 +199,8 @@ void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *
     atomic_store_explicit(&activation->deadline_ns, outer->deadline_ns, memory_order_release);
     atomic_store_explicit(&activation->sequence, sequence + (nested ? 2 : 1), memory_order_release);
     pyh_pace_end(&activation->pace);
-    if (activation->thread_state->async_exc != NULL || (deadline_ns != PYH_NEVER && now_ns >= deadline_ns)) {
+    wait_for_interrupt(activation);
+    if (pyh_async_exception_is_pending(activation->thread_state) || (deadline_ns != PYH_NEVER && now_ns >= deadline_ns)) {
         drop_pending_interrupt(activation);
     }
     if (nested) {
@@ -193,65 +208,16 @@ void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *
     }
 }
 
-typedef struct {
-    pyh_activation *activation; /* owned */
-    uint64_t sequence;
-} runaway;
-
-/* Raises the interrupt if the call still runs; whether it does. Waits for the interpreter's GIL. */
-static bool interrupt(const runaway *call)
+/* Raises the interrupt in the running call, if it is still that one: it cannot end meanwhile. */
+static void interrupt(pyh_activation *activation, uint64_t sequence)
 {
-    pyh_interp *interp = call->activation->interp;
-    bool runs = false;
-    if (!pyh_interp_enter(interp)) {
-        return false;
+    atomic_store(&activation->is_interrupting, true);
+    pyh_fence_heavy();
+    if (atomic_load(&activation->sequence) == sequence) {
+        pyh_async_class_post(&activation->interp->interrupt, activation->thread_state);
+        pyh_thread_wake(activation->system_thread);
     }
-    pyh_account_before before = pyh_account_enter(interp->account);
-    PyThreadState *thread_state = PyThreadState_New(interp->python);
-    if (thread_state != NULL) {
-        PyEval_RestoreThread(thread_state);
-        runs = atomic_load(&call->activation->sequence) == call->sequence;
-        if (runs && interp->interrupt_class != NULL) {
-            PyThreadState_SetAsyncExc(call->activation->thread, interp->interrupt_class);
-            pyh_thread_wake(call->activation->system_thread); /* the GIL keeps it in the call meanwhile */
-        }
-        PyThreadState_Clear(thread_state);
-        PyThreadState_DeleteCurrent();
-    }
-    pyh_account_leave(before);
-    pyh_interp_leave(interp);
-    return runs;
-}
-
-static void *interrupt_main(void *argument)
-{
-    runaway *call = argument;
-    int64_t pause_ns = FIRST_PAUSE_NS;
-    while (interrupt(call)) {
-        struct timespec pause = {.tv_nsec = (long)pause_ns};
-        nanosleep(&pause, NULL);
-        pause_ns = pause_ns * 2 < LONGEST_PAUSE_NS ? pause_ns * 2 : LONGEST_PAUSE_NS;
-    }
-    pyh_activation_unref(call->activation);
-    free(call);
-    return NULL;
-}
-
-/* Without memory or a thread the call goes on; its caller has been answered all the same. */
-static void start_interrupt(pyh_activation *activation, uint64_t sequence)
-{
-    pthread_t thread;
-    runaway *call = malloc(sizeof *call);
-    if (call == NULL) {
-        return;
-    }
-    *call = (runaway){.activation = pyh_activation_ref(activation), .sequence = sequence};
-    if (pyh_thread_start(&thread, "pyh-interrupt", interrupt_main, call) == PYHOST_OK) {
-        pthread_detach(thread);
-    } else {
-        pyh_activation_unref(activation);
-        free(call);
-    }
+    atomic_store(&activation->is_interrupting, false);
 }
 
 /* When a call with that deadline has run for longer than it may at all; PYH_NEVER if it may. */
@@ -262,20 +228,21 @@ static int64_t grace_end(const pyh_activation *activation, int64_t limit_ns)
 }
 
 /* The call of that sequence is past its deadline and still runs. */
-static void pass_deadline(pyh_activation *activation, uint64_t sequence)
+static void pass_deadline(pyh_activation *activation, uint64_t sequence, int64_t now_ns)
 {
+    pyh_interp *interp = activation->interp;
     int64_t end_ns = grace_end(activation, atomic_load(&activation->limit_ns));
     if (activation->interrupted != sequence) {
         activation->interrupted = sequence;
-        pyh_pace_hurry(&activation->pace);
-        watch_pace(activation);
-        start_interrupt(activation, sequence);
+        activation->pause_ns = FIRST_PAUSE_NS;
+        pyh_pace_note_deadline(&activation->pace);
+    } else if (end_ns <= now_ns && !atomic_load(&interp->overdue) && !pyh_pace_is_kept_waiting(&activation->pace)) {
+        pyh_interp_run_over(interp);
     }
-    if (end_ns <= pyh_now_ns()) {
-        pyh_interp_run_over(activation->interp);
-    } else if (end_ns != PYH_NEVER) {
-        arm(activation, end_ns);
-    }
+    interrupt(activation, sequence); /* last: it wakes a thread that sleeps */
+    int64_t next_ns = now_ns + activation->pause_ns;
+    activation->pause_ns = activation->pause_ns * 2 < LONGEST_PAUSE_NS ? activation->pause_ns * 2 : LONGEST_PAUSE_NS;
+    arm(activation, now_ns < end_ns && end_ns < next_ns ? end_ns : next_ns);
 }
 
 /* On the watchdog's thread, with the reference that arm took. */
@@ -287,8 +254,9 @@ static void activation_fire(pyh_timer *timer)
     uint64_t sequence = atomic_load(&activation->sequence);
     int64_t deadline_ns = atomic_load(&activation->deadline_ns);
     bool same_call = atomic_load(&activation->sequence) == sequence && (sequence & 1) != 0;
-    if (same_call && deadline_ns <= pyh_now_ns()) {
-        pass_deadline(activation, sequence);
+    int64_t now_ns = pyh_now_ns();
+    if (same_call && deadline_ns <= now_ns) {
+        pass_deadline(activation, sequence, now_ns);
     } else if (deadline_ns != PYH_NEVER) {
         arm(activation, deadline_ns);
     }

@@ -1,11 +1,11 @@
 /* activation: what one thread runs in one interpreter, and until when.
  *
- * Each call begins and ends here. When its deadline passes while it runs, a disposable thread attaches to the
- * interpreter and raises its DeadlineInterrupt in the running thread, again and again until the call has ended. One that
- * runs on for longer than the interpreter's grace time makes the interpreter overdue.
+ * Each call begins and ends here. When its deadline passes while it runs, the watchdog posts the interpreter's
+ * DeadlineInterrupt to the running thread, again and again until the call has ended. One that runs on for longer than the
+ * interpreter's grace time makes the interpreter overdue.
  * Beginning a call costs no more than a few stores: the timer is armed only if none is armed for an earlier time, and
  * looks again when it fires. What keeps a processor for long is paced (pace.h), which costs a call one load. Reference
- * counted, as the disposable thread may outlive the interpreter's thread. */
+ * counted, as an armed timer refers to it. */
 #ifndef PYH_ACTIVATION_H
 #define PYH_ACTIVATION_H
 
@@ -29,10 +29,12 @@ typedef struct pyh_activation {
     _Atomic int64_t deadline_ns; /* when the running call is interrupted, or PYH_NEVER */
     _Atomic int64_t limit_ns;    /* its deadline, whoever lets it be interrupted before; or PYH_NEVER */
     _Atomic int64_t armed_ns;    /* when the timer fires, or PYH_NEVER */
+    _Atomic bool is_interrupting; /* an interrupt is posted right now; likewise a fence between it and sequence */
     pyh_timer timer;
     pyh_pace pace;
     /* the watchdog's thread only */
-    uint64_t interrupted; /* the sequence that an interrupt was started for */
+    uint64_t interrupted; /* the sequence that was interrupted last */
+    int64_t pause_ns;     /* before it is interrupted again */
 } pyh_activation;
 
 /* For the calling thread. NULL: no memory. */

@@ -12,28 +12,18 @@
 typedef struct pyh_background {
     /* fixed from begin to end */
     pyh_timer timer;
-    pid_t thread; /* the kernel's number of it; 0: it gives way to nobody */
+    pid_t thread; /* the kernel's number of it */
     pyh_event over;
     _Atomic bool is_called_off; /* it gives way no more */
     struct pyh_background *next; /* guarded by the list's mutex */
 } pyh_background;
 
-/* Begins one, for this thread; does nothing where the system would not let the thread return. It gives way for at most
- * `limit_ns`. The memory must stay until the end. */
+/* Begins one, for this thread, which gives way for at most `limit_ns` (PYH_PRIORITY_LOW). The memory must stay until the
+ * end. */
 void pyh_background_begin(pyh_background *stretch, int64_t limit_ns);
 
 /* Ends it, on the same thread. */
 void pyh_background_end(pyh_background *stretch);
-
-/* Lets that thread, which lives, give way from now on, where the system would let it return; for one that does not come
- * back from what it does. Any thread. */
-void pyh_background_send(pid_t thread);
-
-/* Ends that for a thread, which lives and was sent there: somebody waits for it. Any thread. */
-void pyh_background_recall(pid_t thread);
-
-/* This thread was sent there, maybe, and gives way no more. */
-void pyh_background_leave(void);
 
 /* This thread waits: those under way give way no more, unless it is in one itself. It holds no lock but creation's. */
 void pyh_background_hurry(void);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "pace.h"
 #include "sync.h"
 
 static PyObject *guard_exit(PyObject *self, PyObject *arguments, PyObject *keywords)
@@ -56,6 +57,21 @@ static PyObject *guard_stack_size(PyObject *self, PyObject *arguments)
 static PyMethodDef stack_size = {"stack_size", guard_stack_size, METH_VARARGS, NULL};
 #endif
 
+/* A process inherits its parent's priority, for good, and is not to be LOW because a call was. `self` is what this stands
+ * for. */
+static PyObject *guard_start(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
+{
+    pyh_pace_hold();
+    PyObject *result = PyObject_Vectorcall(self, arguments, (size_t)count, names);
+    pyh_pace_release();
+    return result;
+}
+
+#define GUARD_START(name) {name, (PyCFunction)(void (*)(void))guard_start, METH_FASTCALL | METH_KEYWORDS, NULL}
+
+static PyMethodDef start_guards[] = {GUARD_START("posix_spawn"), GUARD_START("posix_spawnp"), GUARD_START("system")};
+static PyMethodDef fork_exec = GUARD_START("fork_exec");
+
 static PyMethodDef process_guards[] = {
     {"_exit", (PyCFunction)(void (*)(void))guard_exit, METH_VARARGS | METH_KEYWORDS, NULL},
     {"abort", guard_abort, METH_NOARGS, NULL},
@@ -99,19 +115,6 @@ static int put_all_in(const char *name, PyMethodDef *guards)
     return result;
 }
 
-/* Runs a module that CPython has built in, by `self`; _signal with guards. Few plugins import it. */
-static PyObject *exec_module(PyObject *self, PyObject *module)
-{
-    PyObject *none = PyObject_CallOneArg(self, module);
-    const char *name = none != NULL ? PyModule_GetName(module) : NULL;
-    if (name == NULL || (strcmp(name, "_signal") == 0 && put_all(module, signal_guards) < 0)) {
-        Py_CLEAR(none);
-    }
-    return none;
-}
-
-static PyMethodDef guarded_exec_module = {"exec_module", exec_module, METH_O, NULL};
-
 /* Replaces a function by one that calls it. */
 static int wrap(PyObject *target, PyMethodDef *guard)
 {
@@ -120,6 +123,31 @@ static int wrap(PyObject *target, PyMethodDef *guard)
     Py_XDECREF(inner);
     return result;
 }
+
+/* Of modules that few plugins import. -1: an exception is set. */
+static int guard_module(PyObject *module)
+{
+    const char *name = PyModule_GetName(module);
+    if (name == NULL) {
+        return -1;
+    }
+    if (strcmp(name, "_signal") == 0) {
+        return put_all(module, signal_guards);
+    }
+    return strcmp(name, "_posixsubprocess") == 0 ? wrap(module, &fork_exec) : 0;
+}
+
+/* Runs a module in C, by `self`. The arguments end with it; the loader is before it where it is one for each file. */
+static PyObject *exec_module(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyObject *none = PyObject_Vectorcall(self, arguments, (size_t)count, NULL);
+    if (none != NULL && guard_module(arguments[count - 1]) < 0) {
+        Py_CLEAR(none);
+    }
+    return none;
+}
+
+static PyMethodDef guarded_exec_module = {"exec_module", (PyCFunction)(void (*)(void))exec_module, METH_FASTCALL, NULL};
 
 static int guard_threads(void)
 {
@@ -134,11 +162,38 @@ static int guard_threads(void)
     return result;
 }
 
+static int guard_starts(void)
+{
+    PyObject *target = PyImport_ImportModule("posix");
+    int result = target != NULL ? 0 : -1;
+    for (size_t i = 0; i < sizeof start_guards / sizeof *start_guards && result == 0; i++) {
+        result = wrap(target, &start_guards[i]);
+    }
+    Py_XDECREF(target);
+    return result;
+}
+
+/* Modules in files of their own: the loader's class binds what it calls. */
+static int guard_extensions(void)
+{
+    PyObject *target = PyImport_ImportModule("_frozen_importlib_external");
+    PyObject *loader = target != NULL ? PyObject_GetAttrString(target, "ExtensionFileLoader") : NULL;
+    int result = loader != NULL ? wrap(loader, &guarded_exec_module) : -1;
+    PyObject *function = result == 0 ? PyObject_GetAttrString(loader, "exec_module") : NULL;
+    PyObject *method = function != NULL ? PyInstanceMethod_New(function) : NULL;
+    result = method != NULL ? PyObject_SetAttrString(loader, "exec_module", method) : -1;
+    Py_XDECREF(method);
+    Py_XDECREF(function);
+    Py_XDECREF(loader);
+    Py_XDECREF(target);
+    return result;
+}
+
 PyObject *pyh_core_install_guards(PyObject *module, PyObject *importer)
 {
     (void)module;
     if (put_all_in("posix", process_guards) < 0 || put_all_in("sys", frame_guards) < 0 || guard_threads() < 0 ||
-        wrap(importer, &guarded_exec_module) < 0) {
+        guard_starts() < 0 || wrap(importer, &guarded_exec_module) < 0 || guard_extensions() < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -95,6 +95,7 @@ PyObject *pyh_core_serve_ready(PyObject *module, PyObject *const *arguments, Py_
     pyh_call *call;
     pyhost_status status = PYHOST_OK;
     pyh_interp_look(interp);
+    pyh_pace_come_back();
     pyh_notifier_clear(&interp->notifier);
     for (int i = 0; i < MOST_AT_ONCE && (status = pyh_owner_take(interp, 0, &call)) == PYHOST_OK; i++) {
         Py_ssize_t index = call->function - call->route->functions;

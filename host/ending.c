@@ -99,7 +99,7 @@ static int interrupt_others(pyh_interp *interp)
     PyThreadState *thread = PyInterpreterState_ThreadHead(interp->python);
     for (; thread != NULL; thread = PyThreadState_Next(thread)) {
         if (thread != interp->thread_state) {
-            count += PyThreadState_SetAsyncExc(thread->thread_id, interp->interrupt_class);
+            count += PyThreadState_SetAsyncExc(thread->thread_id, interp->interrupt.object);
             pyh_thread_wake((pthread_t)thread->thread_id); /* alive, as it needs the GIL to take its thread state off */
         }
     }
@@ -161,7 +161,7 @@ static void set_aside(pyh_interp *interp)
 /* What the plugin leaves: its threads, its failures and its objects. */
 static void clear_plugin(pyh_interp *interp, PyObject *ending, int64_t deadline_ns)
 {
-    PyEval_SetTrace(trace, interp->interrupt_class);
+    PyEval_SetTrace(trace, interp->interrupt.object);
     if (!wait_alone(interp, deadline_ns)) {
         bound(INTERRUPTED_NS);
         take_step(ending, "blame", other_threads(interp));
@@ -187,7 +187,7 @@ static void drop_references(pyh_interp *interp)
 {
     Py_CLEAR(interp->functions);
     Py_CLEAR(interp->describe);
-    Py_CLEAR(interp->interrupt_class);
+    pyh_async_class_clear(&interp->interrupt);
     Py_CLEAR(interp->guest);
     Py_CLEAR(interp->module);
 }
@@ -222,7 +222,7 @@ void pyh_ending_run(pyh_interp *interp)
     int64_t deadline_ns = pyh_deadline_after(interp->assignment.stop_limit_ns);
     pyh_mutex_lock(&interp->mutex);
     atomic_store(&interp->stopping, true);
-    pyh_background_leave();
+    pyh_pace_come_back();
     pyh_mutex_unlock(&interp->mutex);
     PyObject *ending = had_plugin(interp) ? begin(interp) : NULL;
     if (ending != NULL) {

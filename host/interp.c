@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "background.h"
 #include "news.h"
 #include "owner.h"
 
@@ -252,11 +251,11 @@ void pyh_interp_look(pyh_interp *interp)
 
 /* Does that to the owner thread, if it is there and has not begun to end: its end does not give way, as that holds up
  * the start of others. */
-static void with_owner_thread(pyh_interp *interp, void (*set)(pid_t thread))
+static void with_owner_thread(pyh_interp *interp, void (*set)(pyh_pace *pace))
 {
     pyh_mutex_lock(&interp->mutex);
     if (interp->activation != NULL && !atomic_load(&interp->stopping)) {
-        set(atomic_load(&interp->kernel_thread));
+        set(&interp->activation->pace);
     }
     pyh_mutex_unlock(&interp->mutex);
 }
@@ -268,7 +267,7 @@ void pyh_interp_set_aside(pyh_interp *interp)
         if (atomic_compare_exchange_weak(&interp->state, &state, PYH_INTERP_LOST)) {
             atomic_fetch_add(&lost_count, 1);
             interrupt(interp);
-            with_owner_thread(interp, pyh_background_send); /* it takes only what the others leave of the processors */
+            with_owner_thread(interp, pyh_pace_set_aside); /* it takes only what the others leave of the processors */
             return;
         }
     }
@@ -277,7 +276,7 @@ void pyh_interp_set_aside(pyh_interp *interp)
 void pyh_interp_recall(pyh_interp *interp)
 {
     if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
-        with_owner_thread(interp, pyh_background_recall);
+        with_owner_thread(interp, pyh_pace_recall);
     }
 }
 

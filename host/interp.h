@@ -12,6 +12,7 @@
 
 #include "account.h"
 #include "activation.h"
+#include "async_exception.h"
 #include "call.h"
 #include "channel.h"
 #include "codec.h"
@@ -50,7 +51,6 @@ typedef struct pyh_interp {
     _Atomic bool cancelled;                 /* a call that it runs was given up; for its event loop to look */
     _Atomic(const pyh_call *) running_call; /* only to compare with; see pyh_interp_expose_call */
     _Atomic bool has_notifier;              /* an asyncio loop watches the inbox */
-    _Atomic pid_t kernel_thread;            /* the owner's number */
     _Atomic bool in_background;             /* nobody waits for it to come up, or for its end */
     _Atomic int64_t asked_ns;               /* since when the loop has something to look at; 0: it has not */
     _Atomic bool overdue;                   /* a call in it has run past its deadline and the grace time */
@@ -79,7 +79,7 @@ typedef struct pyh_interp {
     PyObject *functions;       /* tuple of the exported callables */
     PyObject *guest;           /* the pyhost.guest.Guest there */
     PyObject *describe;        /* guest.describe_exception */
-    PyObject *interrupt_class; /* pyhost.plugin.DeadlineInterrupt there */
+    pyh_async_class interrupt; /* pyhost.plugin.DeadlineInterrupt there */
     pyh_message *bundle;       /* owned; what pyhost's side starts with; NULL once it has */
     pyh_notifier notifier;     /* if has_notifier */
     /* guarded by mutex until the event `assigned`, fixed then */

@@ -1,12 +1,11 @@
 /* invoke: see invoke.h. */
 #include "invoke.h"
 
-#include "background.h"
 #include "failure.h"
 
 pyhost_status pyh_invoke_classify(pyh_interp *interp, int64_t started_ns)
 {
-    if (interp->interrupt_class != NULL && PyErr_ExceptionMatches(interp->interrupt_class)) {
+    if (interp->interrupt.object != NULL && PyErr_ExceptionMatches(interp->interrupt.object)) {
         return PYHOST_TIMEOUT;
     }
     if (PyErr_ExceptionMatches(PyExc_MemoryError) && atomic_load(&interp->account->struck_ns) >= started_ns) {
@@ -53,9 +52,7 @@ static pyhost_status fail(pyh_interp *interp, pyhost_status status, pyh_message 
 pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t started_ns, int64_t deadline_ns,
                                   pyh_message **reply)
 {
-    if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
-        pyh_background_leave(); /* it has come back: what follows may import, and hold the main GIL meanwhile */
-    }
+    pyh_pace_come_back(); /* what follows may import, and hold the main GIL meanwhile */
     if (result == NULL) {
         pyhost_status status = pyh_invoke_classify(interp, started_ns);
         /* What is raised past the deadline says most often that an inner call had no answer by it. */

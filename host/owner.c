@@ -52,10 +52,11 @@ static pyhost_status load_guest(pyh_interp *interp)
     interp->bundle = NULL;
     interp->module = bundle != NULL ? run_bootstrap(bundle) : NULL;
     interp->describe = interp->module != NULL ? PyObject_GetAttrString(interp->module, "describe_exception") : NULL;
-    interp->interrupt_class =
-        interp->describe != NULL ? PyObject_GetAttrString(interp->module, "DeadlineInterrupt") : NULL;
+    pyh_async_class_init(&interp->interrupt, interp->describe != NULL
+                                                 ? PyObject_GetAttrString(interp->module, "DeadlineInterrupt")
+                                                 : NULL);
     Py_XDECREF(bundle);
-    return interp->interrupt_class != NULL && interp->codec != NULL ? PYHOST_OK : PYHOST_RAISED;
+    return interp->interrupt.object != NULL && interp->codec != NULL ? PYHOST_OK : PYHOST_RAISED;
 }
 
 /* From here on the plugin's own code runs. OVER_LIMIT: the interpreter without it takes more than the limit. */
@@ -297,7 +298,6 @@ void *pyh_owner_main(void *argument)
 {
     pyh_interp *interp = argument;
     pyh_current_interp = interp;
-    atomic_store(&interp->kernel_thread, pyh_thread_number());
     bool running = start(interp);
     release_memory();
     if (running) {

@@ -1,15 +1,34 @@
 /* pace: see pace.h. */
 #include "pace.h"
 
-#include "slice.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-/* How much of a processor makes what runs long; how far apart looks are at most. */
-enum { LONG_NS = 2 * 1000 * 1000, LONGEST_PAUSE_NS = 160 * 1000 * 1000 };
+#include "priority.h"
+
+enum {
+    LONG_NS = 2 * 1000 * 1000,             /* how much of a processor makes what runs long */
+    LONGEST_PAUSE_NS = 160 * 1000 * 1000,  /* how far apart looks at short calls are */
+    LOW_PAUSE_NS = 100 * 1000 * 1000,      /* how far apart looks at one that is low are */
+    LEAST_NS = 5 * 1000 * 1000,            /* what it should have got in between */
+    LEAST_OF_ALL_NS = 10 * 1000 * 1000,    /* what all that are low should have got */
+    PATIENCE = 4,                          /* looks without that, as they do not take turns so soon */
+    FIRST_RAISE_NS = 100 * 1000 * 1000,    /* for how long it is ordinary if it has not; doubled each time */
+    LONGEST_RAISE_NS = 1600 * 1000 * 1000,
+    NOTICE_NS = 10 * 1000 * 1000,          /* what it takes to notice an interrupt, at most */
+};
+
+static _Thread_local pyh_pace *own; /* that of this thread */
+static int64_t all_used_ns;         /* by those that are low, as far as looks have seen; who looks */
 
 void pyh_pace_init(pyh_pace *pace)
 {
-    *pace = (pyh_pace){.thread = pyh_thread_number(), .pause_ns = PYH_PACE_FIRST_NS};
+    *pace = (pyh_pace){.thread = pyh_thread_number(), .pause_ns = PYH_PACE_FIRST_NS, .raise_ns = FIRST_RAISE_NS};
     pthread_getcpuclockid(pthread_self(), &pace->clock);
+    own = pace;
 }
 
 /* -1: the thread has ended. */
@@ -19,23 +38,52 @@ static int64_t clock_of(const pyh_pace *pace)
     return clock_gettime(pace->clock, &time) == 0 ? time.tv_sec * INT64_C(1000000000) + time.tv_nsec : -1;
 }
 
-void pyh_pace_restore(pyh_pace *pace)
+/* What the kernel tells of a thread in the line with that name; "" if it tells nothing. */
+static const char *told(const pyh_pace *pace, const char *name, char *text, size_t bytes)
 {
-    atomic_store(&pace->is_long, false);
-    pyh_slice_set(pace->thread, PYH_SLICE_ORDINARY);
+    snprintf(text, bytes, "/proc/self/task/%d/status", (int)pace->thread);
+    int file = open(text, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file >= 0 ? read(file, text, bytes - 1) : 0;
+    if (file >= 0) {
+        close(file);
+    }
+    text[length > 0 ? length : 0] = '\0';
+    const char *line = strstr(text, name);
+    return line != NULL ? line + strlen(name) : "";
 }
 
-/* Either side sees what the other has done: who ends it, or this one, has the last word. */
-static void lengthen(pyh_pace *pace, const _Atomic uint64_t *sequence)
+/* How often it has waited, for anything but a processor. */
+static int64_t sleeps_of(const pyh_pace *pace)
 {
-    atomic_store(&pace->is_long, true);
-    pyh_slice_set(pace->thread, PYH_SLICE_LONGEST_NS);
-    if (atomic_load(sequence) != pace->sequence) {
+    char text[4096];
+    return strtoll(told(pace, "\nvoluntary_ctxt_switches:\t", text, sizeof text), NULL, 10);
+}
+
+bool pyh_pace_is_kept_waiting(const pyh_pace *pace)
+{
+    char text[4096];
+    return pace->thread != 0 && clock_of(pace) - pace->due_ns < NOTICE_NS &&
+           *told(pace, "\nState:\t", text, sizeof text) == 'R';
+}
+
+void pyh_pace_restore(pyh_pace *pace)
+{
+    atomic_store(&pace->is_set_aside, false);
+    atomic_store(&pace->is_low, false);
+    pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
+}
+
+/* Either side sees what the other has done: who ends it, or holds it, or this one, has the last word. */
+static void lower(pyh_pace *pace, const _Atomic uint64_t *sequence)
+{
+    atomic_store(&pace->is_low, true);
+    pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
+    if (atomic_load(sequence) != pace->sequence || atomic_load(&pace->is_held)) {
         pyh_pace_restore(pace);
     }
 }
 
-/* The next look comes later by this much if there is no reason to hurry. */
+/* The next look at what is not low comes later by this much if there is no reason to hurry. */
 static int64_t next_pause(pyh_pace *pace, bool is_busy)
 {
     int64_t longer_ns = pace->pause_ns * 2 < LONGEST_PAUSE_NS ? pace->pause_ns * 2 : LONGEST_PAUSE_NS;
@@ -43,35 +91,124 @@ static int64_t next_pause(pyh_pace *pace, bool is_busy)
     return pace->pause_ns;
 }
 
-int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool endless)
+static void note(pyh_pace *pace, uint64_t sequence, int64_t clock_ns)
+{
+    pace->sequence = sequence;
+    pace->began_ns = clock_ns;
+    pace->raise_ns = FIRST_RAISE_NS;
+}
+
+void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
+{
+    note(pace, sequence, clock_of(pace));
+    pace->pause_ns = PYH_PACE_FIRST_NS;
+}
+
+/* It has begun something since the last look. */
+static int64_t move_on(pyh_pace *pace, uint64_t sequence, int64_t clock_ns)
+{
+    pyh_pace_end(pace); /* its own end may have come before it was lowered */
+    note(pace, sequence, clock_ns);
+    return next_pause(pace, false);
+}
+
+/* Whether one that is low gets too little. */
+static bool is_starved(pyh_pace *pace, int64_t used_ns)
+{
+    all_used_ns += used_ns;
+    bool do_others_get = all_used_ns - pace->all_seen_ns >= LEAST_OF_ALL_NS;
+    pace->all_seen_ns = all_used_ns;
+    if (used_ns >= LEAST_NS) {
+        pace->lean_looks = 0;
+        pace->raise_ns = FIRST_RAISE_NS;
+        return false;
+    }
+    pace->lean_looks++;
+    return pace->lean_looks == PATIENCE || (pace->lean_looks >= 2 && !do_others_get);
+}
+
+/* What it runs is long. */
+static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, int64_t used_ns)
+{
+    if (!atomic_load(&pace->is_low)) {
+        if (used_ns > 0) {
+            pace->all_seen_ns = all_used_ns;
+            pace->lean_looks = 0;
+            lower(pace, sequence);
+        }
+        return pyh_priority_gives_way() ? LOW_PAUSE_NS : 0;
+    }
+    if (!is_starved(pace, used_ns)) {
+        return LOW_PAUSE_NS;
+    }
+    int64_t raise_ns = pace->raise_ns;
+    pace->raise_ns = raise_ns * 2 < LONGEST_RAISE_NS ? raise_ns * 2 : LONGEST_RAISE_NS;
+    pyh_pace_restore(pace);
+    return raise_ns;
+}
+
+int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool endless, bool is_loop)
 {
     uint64_t running = atomic_load(sequence);
-    int64_t clock_ns = clock_of(pace);
-    bool has_run = clock_ns > pace->seen_ns;
+    int64_t clock_ns = clock_of(pace), used_ns = clock_ns - pace->seen_ns;
     if (clock_ns < 0) {
         return 0;
     }
     pace->seen_ns = clock_ns;
     if (running != pace->sequence) {
-        pyh_pace_end(pace); /* its own end may have come before it was lengthened */
-        pace->sequence = running;
-        pace->began_ns = clock_ns;
-        return next_pause(pace, false);
+        return move_on(pace, running, clock_ns);
     }
-    if ((running & 1) == 0 || (endless && !has_run)) {
+    if ((running & 1) == 0 || (endless && used_ns == 0) || atomic_load(&pace->is_set_aside)) {
         pace->pause_ns = PYH_PACE_FIRST_NS;
         return 0;
     }
     if (clock_ns - pace->began_ns < LONG_NS) {
-        return next_pause(pace, has_run);
+        return next_pause(pace, used_ns > 0);
     }
-    lengthen(pace, sequence);
-    pace->pause_ns = PYH_PACE_FIRST_NS;
-    return 0;
+    int64_t sleeps = is_loop ? sleeps_of(pace) : 0;
+    if (sleeps != pace->sleeps) {
+        pace->sleeps = sleeps;
+        return move_on(pace, running, clock_ns);
+    }
+    return look_at_long(pace, sequence, used_ns);
 }
 
-void pyh_pace_hurry(pyh_pace *pace)
+void pyh_pace_note_deadline(pyh_pace *pace)
+{
+    pace->due_ns = pace->thread != 0 ? clock_of(pace) : 0;
+}
+
+/* Who comes back at the same time has the last word, or else its interpreter ends and does so again. */
+void pyh_pace_set_aside(pyh_pace *pace)
+{
+    atomic_store(&pace->is_set_aside, true);
+    atomic_store(&pace->is_low, true);
+    pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
+}
+
+void pyh_pace_recall(pyh_pace *pace)
 {
     pyh_pace_end(pace);
-    pace->began_ns = clock_of(pace);
+}
+
+void pyh_pace_hold(void)
+{
+    if (own != NULL) {
+        atomic_store(&own->is_held, true);
+        pyh_pace_end(own);
+    }
+}
+
+void pyh_pace_release(void)
+{
+    if (own != NULL) {
+        atomic_store(&own->is_held, false);
+    }
+}
+
+void pyh_pace_come_back(void)
+{
+    if (own != NULL) {
+        pyh_pace_end(own);
+    }
 }

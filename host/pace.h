@@ -1,7 +1,9 @@
-/* pace: how eagerly the system lets a thread run. One that keeps a processor for long with the same call gets long
- * slices (slice.h): threads that wake up for a moment, as those of short calls do, then take the processor from it at
- * once, where they would wait for the end of its slice otherwise. Its share of the processors stays what it was, so it
- * holds nobody up by a lock that it has.
+/* pace: which calls come first. A thread that keeps a processor for long with the same call gives way to others until the
+ * call ends (PYH_PRIORITY_LOW), so that calls which are over in a moment find a processor, however many run long.
+ *
+ * One that gets next to nothing of the processors meanwhile has its ordinary priority for a while, and for longer each
+ * time: where others always want the processors, it has more than nine tenths of its fair share in the long run, and a
+ * lock that it holds is not held for long. A call that has run past its deadline for too long gives way for good.
  *
  * Whoever calls look does so on one thread, the watchdog's. */
 #ifndef PYH_PACE_H
@@ -20,30 +22,56 @@ typedef struct pyh_pace {
     pid_t thread;
     clockid_t clock; /* its processor time */
     _Atomic bool watched; /* a look is due, or none ever will be; its owner's */
-    _Atomic bool is_long;
+    _Atomic bool is_low;
+    _Atomic bool is_set_aside;
+    _Atomic bool is_held; /* not to be low now */
     /* who looks */
     uint64_t sequence; /* of what it was seen to run */
     int64_t began_ns;  /* its clock then */
     int64_t seen_ns;   /* its clock at the last look */
     int64_t pause_ns;  /* before that look */
+    int64_t raise_ns;  /* for how long it is ordinary the next time that it gets nothing */
+    int64_t all_seen_ns; /* the processor time of all that are low, then */
+    int lean_looks;      /* in a row at which it had got too little */
+    int64_t sleeps;    /* how often it had waited by itself then */
+    int64_t due_ns;    /* its clock at the deadline of what it runs */
 } pyh_pace;
 
 /* For the calling thread. */
 void pyh_pace_init(pyh_pace *pace);
 
-/* Looks at the thread, which runs what has that number: odd for something, even for nothing. Nanoseconds until the next
- * look; 0: none before it begins something new. endless: what it runs may wait for ever. */
-int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool endless);
+/* It begins what has that number, and is not looked at yet. That thread. */
+void pyh_pace_begin(pyh_pace *pace, uint64_t sequence);
 
-/* What it runs has something to notice, and gets the slices of others for it; look goes on from there. Who looks. */
-void pyh_pace_hurry(pyh_pace *pace);
+/* Looks at the thread, which runs what has that number: odd for something, even for nothing. Nanoseconds until the next
+ * look; 0: none before it begins something new. endless: what it runs may wait for ever. is_loop: it is an event loop,
+ * which moves on whenever it waits. */
+int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool endless, bool is_loop);
+
+/* The deadline of what it runs passes now, and it is told. Who looks. */
+void pyh_pace_note_deadline(pyh_pace *pace);
+
+/* Whether it has had no chance to notice: it wants a processor and has hardly had one since. Who looks. */
+bool pyh_pace_is_kept_waiting(const pyh_pace *pace);
+
+/* It gives way for good, or until it comes back; and no more. The thread lives. Any thread. */
+void pyh_pace_set_aside(pyh_pace *pace);
+void pyh_pace_recall(pyh_pace *pace);
+
+/* The calling thread is ordinary while this is held, as are threads and processes that it starts. Nothing for one that is
+ * not paced. */
+void pyh_pace_hold(void);
+void pyh_pace_release(void);
+
+/* The calling thread goes on with something else, which others may wait for. Nothing for one that is not paced. */
+void pyh_pace_come_back(void);
 
 void pyh_pace_restore(pyh_pace *pace);
 
 /* The thread has ended what it ran; the number is another one. That thread. */
 static inline void pyh_pace_end(pyh_pace *pace)
 {
-    if (atomic_load_explicit(&pace->is_long, memory_order_relaxed)) {
+    if (atomic_load_explicit(&pace->is_low, memory_order_relaxed)) {
         pyh_pace_restore(pace);
     }
 }

@@ -82,7 +82,7 @@ PyThreadState *pyh_runtime_new_interpreter(pyh_account *account)
         pyh_memory_reclaim(account);
     } else {
         pyh_account_open(account, PyThreadState_GetInterpreter(thread_state));
-        pyh_account_learn(thread_state);
+        pyh_async_exception_learn(thread_state);
     }
     pyh_this_thread.scope = NULL;
     pyh_mutex_unlock(&runtime.mutex);

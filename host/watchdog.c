@@ -3,7 +3,7 @@
  * few below it, and is taken out at once. Arming wakes the thread only when the new timer is the first to fire. */
 #include "watchdog.h"
 
-#include "slice.h"
+#include "priority.h"
 
 static struct {
     pthread_once_t once;
@@ -82,7 +82,7 @@ static void *watchdog_main(void *argument)
     (void)argument;
     /* Answers are due when timers fire, however many threads want the processors; without, 30 ms late now and then. Those
      * that it starts, to interrupt what is late, have the same. */
-    pyh_slice_set(pyh_thread_number(), PYH_SLICE_SHORTEST_NS);
+    pyh_priority_set(0, PYH_PRIORITY_PROMPT);
     pyh_mutex_lock(&watchdog.mutex);
     for (;;) {
         int64_t next = watchdog.first != NULL ? watchdog.first->at_ns : PYH_NEVER;

@@ -2,9 +2,9 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "background.h"
 #include "news.h"
 #include "plugins.h"
+#include "priorities.h"
 
 enum { SOON_NS = 20 * 1000 * 1000 };
 
@@ -36,20 +36,20 @@ static pyh_call *start_spinning(const plugins *made)
     return call;
 }
 
-/* It has long slices while it runs, and the next call finds ordinary ones. */
+/* It gives way while it runs, and the next call does not. */
 static void what_keeps_a_processor_is_paced(void)
 {
     plugins made = plugins_make(1);
     const pyh_pace *pace = &made.interps[0]->activation->pace;
     for (int i = 0; i < 3; i++) {
         pyh_call *running = start_spinning(&made);
-        while (!atomic_load(&pace->is_long)) {
+        while (!atomic_load(&pace->is_low)) {
             sched_yield();
         }
         CHECK(pyh_call_give_up(running));
         pyh_call_unref(running);
         plugins_add(&made, 1, 2);
-        CHECK(!atomic_load(&pace->is_long));
+        CHECK(!atomic_load(&pace->is_low));
     }
     plugins_clear(&made);
 }
@@ -104,16 +104,6 @@ static void running_calls_that_are_given_up_are_interrupted(void)
     plugins_clear(&made);
 }
 
-/* That of threads that give way to others; the ordinary one where the system would not let them return. */
-static int policy_in_background(void)
-{
-    pyh_background stretch;
-    pyh_background_begin(&stretch, PYH_NEVER);
-    int policy = sched_getscheduler(0);
-    pyh_background_end(&stretch);
-    return policy;
-}
-
 /* It sits in a system call until it is let go. */
 static void calls_that_run_past_their_grace_time_are_news(void)
 {
@@ -138,9 +128,9 @@ static void calls_that_run_past_their_grace_time_are_news(void)
     }
     pyh_interp_hand_over(overdue, made.interps[1]);
     pyh_interp_set_aside(overdue);
-    CHECK_EQUAL(sched_getscheduler(overdue->kernel_thread), policy_in_background());
+    check_priority(overdue->activation->pace.thread, PYH_PRIORITY_LOW);
     pyh_interp_recall(overdue);
-    CHECK_EQUAL(sched_getscheduler(overdue->kernel_thread), SCHED_OTHER);
+    check_priority(overdue->activation->pace.thread, PYH_PRIORITY_ORDINARY);
     for (uint64_t i = 0; i < CHECK_COUNT(waiting); i++) {
         CHECK_STATUS(pyh_call_wait(waiting[i]), PYHOST_OK);
         CHECK_STATUS(waiting[i]->status, PYHOST_OK);
@@ -184,6 +174,7 @@ int main(int argc, char **argv)
         CHECK_TEST(calls_that_run_past_their_grace_time_are_news),
         CHECK_TEST(ended_interpreters_are_not_kept_until_a_deadline),
     };
+    priorities_begin();
     plugins_begin();
     return plugins_end(check_main(tests, CHECK_COUNT(tests), argc, argv));
 }

@@ -815,7 +815,7 @@ static pyhost_status threads_visit(void)
 
 static int ends[2]; /* of a pipe */
 
-/* A call whose deadline passes while it is in C: without memory or a thread it is not interrupted, but answered. */
+/* A call whose deadline passes while it is in C: that it is interrupted takes neither memory nor a thread. */
 static pyhost_status late_calls_are_answered(void)
 {
     pyh_writer writer = {0};
@@ -945,7 +945,7 @@ static const shortage_scenario scenarios[] = {
     SHORTAGE_SCENARIO(start_none, NO_MEMORY, 0, REGIONS),
     SHORTAGE_SCENARIO(keep_code, NO_MEMORY, 0, SOME),
     SHORTAGE_SCENARIO(threads_visit, NO_MEMORY, SYSTEM, REGIONS),
-    SHORTAGE_SCENARIO(late_calls_are_answered, NO_MEMORY | OK, OK, REGIONS),
+    SHORTAGE_SCENARIO(late_calls_are_answered, NO_MEMORY, 0, REGIONS),
     SHORTAGE_SCENARIO(interpreters_come_up, NO_MEMORY | SHORTAGE_OUTCOME(RAISED) | SYSTEM | OK, SYSTEM, REGIONS),
 };
 

@@ -1,21 +1,14 @@
-/* Tests of pace: who keeps a processor has long slices until the end of what it runs, and nobody else has. */
+/* Tests of pace: who keeps a processor gives way until the end of what it runs, nobody else does, and nobody starves. */
 #include "pace.h"
 
-#include <sched.h>
+#include "priorities.h"
 
-#include "slice.h"
-#include "slices.h"
-
-enum { LONG_NS = 2 * 1000 * 1000, LONGEST_PAUSE_NS = 160 * 1000 * 1000 };
-
-static uint64_t ordinary_ns, long_ns; /* the same where a thread has no slice of its own */
-
-static void find_out(void)
-{
-    ordinary_ns = slice_ns(0);
-    long_ns = slice_told_ns(PYH_SLICE_LONGEST_NS);
-    CHECK_EQUAL(slice_ns(0), ordinary_ns);
-}
+enum {
+    LONG_NS = 2 * 1000 * 1000,
+    LONGEST_PAUSE_NS = 160 * 1000 * 1000,
+    LOW_PAUSE_NS = 100 * 1000 * 1000,
+    TURN_NS = 10 * 1000 * 1000, /* more than one that gives way must get, and all of them */
+};
 
 static int64_t thread_ns(void)
 {
@@ -24,54 +17,109 @@ static int64_t thread_ns(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Runs for as much processor time as is long. */
-static void burn(void)
+static void burn(int64_t processor_ns)
 {
-    int64_t until_ns = thread_ns() + LONG_NS;
+    int64_t until_ns = thread_ns() + processor_ns;
     while (thread_ns() < until_ns) {
     }
 }
 
-static void check_slice(const pyh_pace *pace, bool is_long)
+static void check_low(const pyh_pace *pace, bool is_low)
 {
-    CHECK_EQUAL(atomic_load(&pace->is_long), is_long);
-    CHECK_EQUAL(slice_ns(0), is_long ? long_ns : ordinary_ns);
+    CHECK_EQUAL(atomic_load(&pace->is_low), is_low);
+    check_priority(pace->thread, is_low ? PYH_PRIORITY_LOW : PYH_PRIORITY_ORDINARY);
 }
 
-/* One that has run the same for long by now. */
-static pyh_pace lengthened(_Atomic uint64_t *sequence)
+static int64_t look(pyh_pace *pace, const _Atomic uint64_t *sequence)
 {
-    pyh_pace pace;
-    pyh_pace_init(&pace);
-    CHECK(pyh_pace_look(&pace, sequence, false) > 0);
-    check_slice(&pace, false);
-    burn();
-    CHECK_EQUAL(pyh_pace_look(&pace, sequence, false), 0);
-    check_slice(&pace, true);
-    return pace;
+    return pyh_pace_look(pace, sequence, false, false);
 }
 
-static void what_runs_long_has_long_slices_until_its_end(void)
+/* The calling thread's, which has run the same for long by now. */
+static void lower(pyh_pace *pace, _Atomic uint64_t *sequence)
+{
+    pyh_pace_init(pace);
+    CHECK(look(pace, sequence) > 0);
+    check_low(pace, false);
+    burn(LONG_NS);
+    CHECK_EQUAL(look(pace, sequence), pyh_priority_gives_way() ? LOW_PAUSE_NS : 0);
+    check_low(pace, true);
+}
+
+static void what_runs_long_gives_way_until_its_end(void)
 {
     for (_Atomic uint64_t sequence = 1; sequence < 7; sequence++) {
-        pyh_pace pace = lengthened(&sequence);
+        pyh_pace pace;
+        lower(&pace, &sequence);
         sequence++;
         pyh_pace_end(&pace);
-        check_slice(&pace, false);
+        check_low(&pace, false);
     }
 }
 
-static void what_moves_on_has_not(void)
+static void it_is_long_from_its_beginning(void)
+{
+    pyh_pace pace;
+    _Atomic uint64_t sequence = 1;
+    pyh_pace_init(&pace);
+    burn(LONG_NS);
+    pyh_pace_begin(&pace, sequence);
+    CHECK(look(&pace, &sequence) > 0);
+    check_low(&pace, false);
+    burn(LONG_NS);
+    look(&pace, &sequence);
+    check_low(&pace, true);
+    pyh_pace_come_back();
+    check_low(&pace, false);
+}
+
+static void what_moves_on_does_not(void)
 {
     pyh_pace pace;
     _Atomic uint64_t sequence = 1;
     pyh_pace_init(&pace);
     for (int i = 0; i < 5; i++) {
-        CHECK(pyh_pace_look(&pace, &sequence, false) > 0);
-        burn();
+        CHECK(look(&pace, &sequence) > 0);
+        burn(LONG_NS);
         sequence += 2;
     }
-    check_slice(&pace, false);
+    check_low(&pace, false);
+}
+
+static long times_waited(void)
+{
+    struct rusage usage;
+    CHECK_EQUAL(getrusage(RUSAGE_THREAD, &usage), 0);
+    return usage.ru_nvcsw;
+}
+
+static void wait_once(void)
+{
+    pyh_event never;
+    pyh_event_init(&never);
+    for (long before = times_waited(); times_waited() == before;) {
+        CHECK_STATUS(pyh_event_wait(&never, pyh_deadline_after(100 * 1000)), PYHOST_TIMEOUT);
+    }
+    pyh_event_deinit(&never);
+}
+
+/* A loop moves on without a number: it waits. */
+static void an_event_loop_that_waits_does_not(void)
+{
+    pyh_pace pace;
+    _Atomic uint64_t sequence = 1;
+    pyh_pace_init(&pace);
+    for (int i = 0; i < 5; i++) {
+        CHECK(pyh_pace_look(&pace, &sequence, true, true) > 0);
+        check_low(&pace, false);
+        burn(LONG_NS);
+        wait_once();
+    }
+    CHECK(pyh_pace_look(&pace, &sequence, true, true) > 0);
+    burn(LONG_NS);
+    pyh_pace_look(&pace, &sequence, true, true);
+    check_low(&pace, true);
+    pyh_pace_end(&pace);
 }
 
 static void who_runs_nothing_is_looked_at_no_more(void)
@@ -79,107 +127,216 @@ static void who_runs_nothing_is_looked_at_no_more(void)
     pyh_pace pace;
     _Atomic uint64_t sequence = 2;
     pyh_pace_init(&pace);
-    CHECK(pyh_pace_look(&pace, &sequence, false) > 0);
-    burn();
-    CHECK_EQUAL(pyh_pace_look(&pace, &sequence, false), 0);
-    check_slice(&pace, false);
+    CHECK(look(&pace, &sequence) > 0);
+    burn(LONG_NS);
+    CHECK_EQUAL(look(&pace, &sequence), 0);
+    check_low(&pace, false);
 }
 
-/* The end came just before the slice was made long. */
-static void the_next_look_puts_a_late_slice_right(void)
+/* The end came just before it was lowered. */
+static void the_next_look_puts_it_right(void)
 {
     _Atomic uint64_t sequence = 1;
-    pyh_pace pace = lengthened(&sequence);
+    pyh_pace pace;
+    lower(&pace, &sequence);
     sequence = 3;
-    CHECK(pyh_pace_look(&pace, &sequence, false) > 0);
-    check_slice(&pace, false);
+    CHECK(look(&pace, &sequence) > 0);
+    check_low(&pace, false);
 }
 
-static void who_is_to_notice_something_has_ordinary_slices_for_a_while(void)
+/* Raised for longer each time, and not again for long once it gets its turn. */
+static void who_gets_nothing_is_raised_for_a_while(void)
 {
+    static const int64_t raises_ms[] = {100, 200, 400, 800, 1600, 1600};
     _Atomic uint64_t sequence = 1;
-    pyh_pace pace = lengthened(&sequence);
-    pyh_pace_hurry(&pace);
-    check_slice(&pace, false);
-    CHECK(pyh_pace_look(&pace, &sequence, false) > 0);
-    burn();
-    CHECK_EQUAL(pyh_pace_look(&pace, &sequence, false), 0);
-    check_slice(&pace, true);
-    sequence++;
+    pyh_pace pace;
+    lower(&pace, &sequence);
+    for (size_t i = 0; i < CHECK_COUNT(raises_ms) && pyh_priority_gives_way(); i++) {
+        CHECK_EQUAL(look(&pace, &sequence), LOW_PAUSE_NS);
+        check_low(&pace, true);
+        CHECK_EQUAL(look(&pace, &sequence), raises_ms[i] * 1000 * 1000);
+        check_low(&pace, false);
+        CHECK_EQUAL(look(&pace, &sequence), LOW_PAUSE_NS);
+        check_low(&pace, true);
+    }
+    burn(TURN_NS);
+    look(&pace, &sequence);
+    check_low(&pace, true);
+    CHECK_EQUAL(pace.raise_ns, raises_ms[0] * 1000 * 1000);
     pyh_pace_end(&pace);
 }
 
-static void *give_way_and_burn(void *unused)
-{
-    pyh_pace pace;
-    _Atomic uint64_t sequence = 1;
-    pyh_pace_init(&pace);
-    CHECK_EQUAL(sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}), 0);
-    CHECK(pyh_pace_look(&pace, &sequence, false) > 0);
-    burn();
-    CHECK_EQUAL(pyh_pace_look(&pace, &sequence, false), 0);
-    CHECK_EQUAL(sched_getscheduler(0), SCHED_IDLE);
-    return unused;
-}
-
-static void who_gives_way_goes_on_to(void)
-{
-    pthread_t thread;
-    CHECK_STATUS(pyh_thread_start(&thread, "give-way", give_way_and_burn, NULL), PYHOST_OK);
-    pthread_join(thread, NULL);
-}
-
-/* A thread that waits, as one in a system call does. */
+/* A thread that runs for long and then waits, as one in a system call does. */
 typedef struct {
     pyh_pace pace;
+    int64_t processor_ns; /* before it waits */
     pyh_event ready, over;
 } waiter;
+
+static void wait_for(pyh_event *event)
+{
+    while (pyh_event_wait(event, PYH_NEVER) != PYHOST_OK) {
+    }
+}
 
 static void *wait_until_over(void *shared)
 {
     waiter *self = shared;
     pyh_pace_init(&self->pace);
+    pyh_pace_begin(&self->pace, 1);
+    burn(self->processor_ns);
     pyh_event_set(&self->ready);
-    while (pyh_event_wait(&self->over, PYH_NEVER) != PYHOST_OK) {
-    }
+    wait_for(&self->over);
     return NULL;
+}
+
+static pthread_t waiter_start(waiter *self, int64_t processor_ns)
+{
+    pthread_t thread;
+    *self = (waiter){.processor_ns = processor_ns};
+    pyh_event_init(&self->ready);
+    pyh_event_init(&self->over);
+    CHECK_STATUS(pyh_thread_start(&thread, "wait", wait_until_over, self), PYHOST_OK);
+    wait_for(&self->ready);
+    return thread;
+}
+
+static void waiter_end(waiter *self, pthread_t thread)
+{
+    _Atomic uint64_t sequence = 1;
+    pyh_event_set(&self->over);
+    pthread_join(thread, NULL);
+    while (look(&self->pace, &sequence) > 0) { /* until the system has let it go */
+    }
+    pyh_event_deinit(&self->ready);
+    pyh_event_deinit(&self->over);
+}
+
+/* They take turns; it is raised all the same when its own does not come. */
+static void who_gets_nothing_while_others_do_is_raised_later(void)
+{
+    waiter self;
+    pyh_pace others;
+    _Atomic uint64_t sequence = 1;
+    pthread_t thread = waiter_start(&self, LONG_NS);
+    lower(&others, &sequence);
+    look(&self.pace, &sequence);
+    for (int i = 0; i < 4 && pyh_priority_gives_way(); i++) {
+        check_low(&self.pace, true);
+        burn(TURN_NS);
+        look(&others, &sequence);
+        look(&self.pace, &sequence);
+    }
+    check_low(&self.pace, !pyh_priority_gives_way());
+    check_low(&others, true);
+    pyh_pace_end(&others);
+    waiter_end(&self, thread);
 }
 
 static void who_waits_is_looked_at_less_and_less(void)
 {
-    waiter self = {0};
-    pthread_t thread;
+    waiter self;
+    pthread_t thread = waiter_start(&self, 0);
     _Atomic uint64_t sequence = 1;
     int64_t pause_ns;
-    pyh_event_init(&self.ready);
-    pyh_event_init(&self.over);
-    CHECK_STATUS(pyh_thread_start(&thread, "wait", wait_until_over, &self), PYHOST_OK);
-    CHECK_STATUS(pyh_event_wait(&self.ready, PYH_NEVER), PYHOST_OK);
     do {
-        pause_ns = pyh_pace_look(&self.pace, &sequence, false);
+        pause_ns = look(&self.pace, &sequence);
         CHECK(pause_ns > 0 && pause_ns <= LONGEST_PAUSE_NS);
     } while (pause_ns < LONGEST_PAUSE_NS);
-    while (pyh_pace_look(&self.pace, &sequence, true) > 0) { /* it may have had something to do until it waits */
+    while (pyh_pace_look(&self.pace, &sequence, true, false) > 0) { /* it may have had something to do until it waits */
     }
-    pyh_event_set(&self.over);
-    pthread_join(thread, NULL);
-    while (pyh_pace_look(&self.pace, &sequence, false) > 0) { /* until the system has let it go */
+    waiter_end(&self, thread);
+}
+
+static void who_is_set_aside_gives_way_until_it_comes_back(void)
+{
+    _Atomic uint64_t sequence = 1;
+    pyh_pace pace;
+    for (int i = 0; i < 3; i++) {
+        pyh_pace_init(&pace);
+        CHECK(look(&pace, &sequence) > 0);
+        pyh_pace_set_aside(&pace);
+        CHECK_EQUAL(look(&pace, &sequence), 0);
+        check_low(&pace, true);
+        if (i == 0) {
+            pyh_pace_come_back();
+        } else if (i == 1) {
+            pyh_pace_recall(&pace);
+        } else {
+            pyh_pace_end(&pace);
+        }
+        check_low(&pace, false);
     }
-    pyh_event_deinit(&self.ready);
-    pyh_event_deinit(&self.over);
+}
+
+static void who_is_held_does_not_give_way(void)
+{
+    _Atomic uint64_t sequence = 1;
+    pyh_pace pace;
+    lower(&pace, &sequence);
+    pyh_pace_hold();
+    for (int i = 0; i < 3; i++) {
+        check_low(&pace, false);
+        burn(LONG_NS);
+        CHECK_EQUAL(look(&pace, &sequence) > 0, pyh_priority_gives_way());
+    }
+    pyh_pace_release();
+    burn(LONG_NS);
+    look(&pace, &sequence);
+    check_low(&pace, true);
+    pyh_pace_end(&pace);
+}
+
+static void come_back_unpaced(size_t index, void *unused)
+{
+    (void)index;
+    (void)unused;
+    pyh_pace_hold();
+    pyh_pace_release();
+    pyh_pace_come_back();
+    check_priority(0, PYH_PRIORITY_ORDINARY);
+}
+
+static void a_thread_that_is_not_paced_may_do_all_of_it(void)
+{
+    threads_run(1, come_back_unpaced, NULL);
+}
+
+/* It runs, and has not had the time yet; one that waits for something else, or has had it, is not kept. */
+static void who_is_kept_waiting_is_told(void)
+{
+    pyh_pace pace;
+    waiter self;
+    pthread_t thread = waiter_start(&self, 0);
+    pyh_pace_note_deadline(&self.pace);
+    while (pyh_pace_is_kept_waiting(&self.pace)) { /* until it waits */
+    }
+    waiter_end(&self, thread);
+    pyh_pace_init(&pace);
+    pyh_pace_note_deadline(&pace);
+    CHECK(pyh_pace_is_kept_waiting(&pace));
+    burn(TURN_NS);
+    CHECK(!pyh_pace_is_kept_waiting(&pace));
+    CHECK(!pyh_pace_is_kept_waiting(&(pyh_pace){0}));
 }
 
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
-        CHECK_TEST(what_runs_long_has_long_slices_until_its_end),
-        CHECK_TEST(what_moves_on_has_not),
+        CHECK_TEST(what_runs_long_gives_way_until_its_end),
+        CHECK_TEST(it_is_long_from_its_beginning),
+        CHECK_TEST(what_moves_on_does_not),
+        CHECK_TEST(an_event_loop_that_waits_does_not),
         CHECK_TEST(who_runs_nothing_is_looked_at_no_more),
-        CHECK_TEST(the_next_look_puts_a_late_slice_right),
-        CHECK_TEST(who_is_to_notice_something_has_ordinary_slices_for_a_while),
-        CHECK_TEST(who_gives_way_goes_on_to),
+        CHECK_TEST(the_next_look_puts_it_right),
+        CHECK_TEST(who_gets_nothing_is_raised_for_a_while),
+        CHECK_TEST(who_gets_nothing_while_others_do_is_raised_later),
         CHECK_TEST(who_waits_is_looked_at_less_and_less),
+        CHECK_TEST(who_is_set_aside_gives_way_until_it_comes_back),
+        CHECK_TEST(who_is_held_does_not_give_way),
+        CHECK_TEST(a_thread_that_is_not_paced_may_do_all_of_it),
+        CHECK_TEST(who_is_kept_waiting_is_told),
     };
-    find_out();
+    priorities_begin();
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }

@@ -1,9 +1,7 @@
 /* Tests of watchdog: the order of firing, arming again, disarming, and races of both with the firing. */
 #include "watchdog.h"
 
-#include "slice.h"
-#include "slices.h"
-#include "threads.h"
+#include "priorities.h"
 
 enum { TIMERS = 200, RACERS = 4, ROUNDS = 3000, REPEATS = 50 };
 
@@ -229,22 +227,20 @@ static void disarming_races_the_firing(void)
 typedef struct {
     pyh_timer timer;
     pyh_event fired;
-    uint64_t slice_ns;
 } look;
 
 static void look_fire(pyh_timer *timer)
 {
     look *self = (look *)timer;
-    self->slice_ns = slice_ns(0);
+    check_priority(0, PYH_PRIORITY_PROMPT);
     pyh_event_set(&self->fired);
 }
 
-static void the_watchdog_has_the_shortest_slices(void)
+static void the_watchdog_is_prompt(void)
 {
     look self = {.timer = {.fire = look_fire}};
     CHECK(pyh_watchdog_arm(&self.timer, 0));
     CHECK_STATUS(pyh_event_wait(&self.fired, PYH_NEVER), PYHOST_OK);
-    CHECK_EQUAL(self.slice_ns, slice_told_ns(PYH_SLICE_SHORTEST_NS));
 }
 
 int main(int argc, char **argv)
@@ -258,7 +254,8 @@ int main(int argc, char **argv)
         CHECK_TEST(timers_do_not_fire_early),
         CHECK_TEST(firing_timers_may_arm_themselves),
         CHECK_TEST(disarming_races_the_firing),
-        CHECK_TEST(the_watchdog_has_the_shortest_slices),
+        CHECK_TEST(the_watchdog_is_prompt),
     };
+    priorities_begin();
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }
