@@ -5,6 +5,7 @@ The loop watches the inbox's descriptor. Plain functions of such a plugin run be
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any
 
 from pyhost import _core
@@ -52,10 +53,8 @@ class GuestLoop:
         descriptor = _core.open_inbox()
         self._loop.add_reader(descriptor, self._on_ready)
         while self._is_open or self._calls:
-            try:
+            with suppress(DeadlineInterrupt):  # one more, while the one before it was told
                 self._run()
-            except DeadlineInterrupt:
-                pass  # one more, while the one before it was told
         self._loop.remove_reader(descriptor)
 
     def close(self, limit: float) -> None:
