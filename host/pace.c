@@ -16,7 +16,7 @@ enum {
     LEAST_NS = 5 * 1000 * 1000,            /* what it should have got in between */
     LEAST_OF_ALL_NS = 10 * 1000 * 1000,    /* what all that are low should have got */
     PATIENCE = 4,                          /* looks without that, as they do not take turns so soon */
-    FIRST_RAISE_NS = 100 * 1000 * 1000,    /* for how long it is ordinary if it has not; doubled each time */
+    FIRST_RAISE_NS = 200 * 1000 * 1000,    /* for how long it is ordinary if it has not; doubled each time */
     LONGEST_RAISE_NS = 1600 * 1000 * 1000,
     NOTICE_NS = 10 * 1000 * 1000,          /* what it takes to notice an interrupt, at most */
 };
@@ -133,7 +133,7 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
     if (!atomic_load(&pace->is_low)) {
         if (used_ns > 0) {
             pace->all_seen_ns = all_used_ns;
-            pace->lean_looks = 0;
+            pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? 1 : 0; /* it has starved before: no second chance */
             lower(pace, sequence);
         }
         return pyh_priority_gives_way() ? LOW_PAUSE_NS : 0;

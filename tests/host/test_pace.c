@@ -147,13 +147,15 @@ static void the_next_look_puts_it_right(void)
 /* Raised for longer each time, and not again for long once it gets its turn. */
 static void who_gets_nothing_is_raised_for_a_while(void)
 {
-    static const int64_t raises_ms[] = {100, 200, 400, 800, 1600, 1600};
+    static const int64_t raises_ms[] = {200, 400, 800, 1600, 1600};
     _Atomic uint64_t sequence = 1;
     pyh_pace pace;
     lower(&pace, &sequence);
     for (size_t i = 0; i < CHECK_COUNT(raises_ms) && pyh_priority_gives_way(); i++) {
-        CHECK_EQUAL(look(&pace, &sequence), LOW_PAUSE_NS);
-        check_low(&pace, true);
+        if (i == 0) { /* others may have had their turn just now */
+            CHECK_EQUAL(look(&pace, &sequence), LOW_PAUSE_NS);
+            check_low(&pace, true);
+        }
         CHECK_EQUAL(look(&pace, &sequence), raises_ms[i] * 1000 * 1000);
         check_low(&pace, false);
         CHECK_EQUAL(look(&pace, &sequence), LOW_PAUSE_NS);
