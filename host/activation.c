@@ -198,8 +198,8 @@ void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *
     atomic_store_explicit(&activation->limit_ns, outer->limit_ns, memory_order_relaxed);
     atomic_store_explicit(&activation->deadline_ns, outer->deadline_ns, memory_order_release);
     atomic_store_explicit(&activation->sequence, sequence + (nested ? 2 : 1), memory_order_release);
+    wait_for_interrupt(activation); /* the light fence in it is for the pace, too */
     pyh_pace_end(&activation->pace);
-    wait_for_interrupt(activation);
     if (pyh_async_exception_is_pending(activation->thread_state) || (deadline_ns != PYH_NEVER && now_ns >= deadline_ns)) {
         drop_pending_interrupt(activation);
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fence.h"
 #include "priority.h"
 
 enum {
@@ -73,11 +74,18 @@ void pyh_pace_restore(pyh_pace *pace)
     pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
 }
 
-/* Either side sees what the other has done: who ends it, or holds it, or this one, has the last word. */
+/* First the priority and then the word for it: who finds that it is low puts it right, and nobody is left low without.
+ * Behind the fence either side sees what the other has done: who ends it, or holds it, or this one, has the last word. */
+static void set_low(pyh_pace *pace)
+{
+    pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
+    atomic_store(&pace->is_low, true);
+    pyh_fence_heavy();
+}
+
 static void lower(pyh_pace *pace, const _Atomic uint64_t *sequence)
 {
-    atomic_store(&pace->is_low, true);
-    pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
+    set_low(pace);
     if (atomic_load(sequence) != pace->sequence || atomic_load(&pace->is_held)) {
         pyh_pace_restore(pace);
     }
@@ -107,7 +115,7 @@ void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
 /* It has begun something since the last look. */
 static int64_t move_on(pyh_pace *pace, uint64_t sequence, int64_t clock_ns)
 {
-    pyh_pace_end(pace); /* its own end may have come before it was lowered */
+    pyh_pace_end(pace); /* an inner call may have begun since it was lowered */
     note(pace, sequence, clock_ns);
     return next_pause(pace, false);
 }
@@ -143,7 +151,11 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
     }
     int64_t raise_ns = pace->raise_ns;
     pace->raise_ns = raise_ns * 2 < LONGEST_RAISE_NS ? raise_ns * 2 : LONGEST_RAISE_NS;
-    pyh_pace_restore(pace);
+    atomic_store(&pace->is_low, false);
+    pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
+    if (atomic_load(&pace->is_set_aside)) {
+        set_low(pace); /* since just now */
+    }
     return raise_ns;
 }
 
@@ -178,12 +190,11 @@ void pyh_pace_note_deadline(pyh_pace *pace)
     pace->due_ns = pace->thread != 0 ? clock_of(pace) : 0;
 }
 
-/* Who comes back at the same time has the last word, or else its interpreter ends and does so again. */
+/* One that comes back at the same time is low until its interpreter ends. */
 void pyh_pace_set_aside(pyh_pace *pace)
 {
     atomic_store(&pace->is_set_aside, true);
-    atomic_store(&pace->is_low, true);
-    pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
+    set_low(pace);
 }
 
 void pyh_pace_recall(pyh_pace *pace)
@@ -195,6 +206,7 @@ void pyh_pace_hold(void)
 {
     if (own != NULL) {
         atomic_store(&own->is_held, true);
+        pyh_fence_light();
         pyh_pace_end(own);
     }
 }

@@ -68,7 +68,7 @@ void pyh_pace_come_back(void);
 
 void pyh_pace_restore(pyh_pace *pace);
 
-/* The thread has ended what it ran; the number is another one. That thread. */
+/* The thread has ended what it ran; the number is another one, and a light fence (fence.h) behind it. That thread. */
 static inline void pyh_pace_end(pyh_pace *pace)
 {
     if (atomic_load_explicit(&pace->is_low, memory_order_relaxed)) {

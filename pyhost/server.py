@@ -43,6 +43,10 @@ _LOOK_SECONDS = 0.5
 """Time between two looks at how many interpreters are lost."""
 _FLUSH_SECONDS = 0.5
 """How long the answers about calls that were given up may take to be sent."""
+_ACCEPT_SECONDS = 0.01
+"""What asyncio takes at most to make a connection of one that was accepted."""
+_FIRST_REQUEST_SECONDS = 2.0
+"""How long who has connected may take to send a request, when a new process takes over."""
 _LEAST_END_SECONDS = 0.4
 """What plugins have to end in, however little is left of the grace time."""
 
@@ -107,6 +111,21 @@ class _HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
         yield
+
+    async def stop_listening(self) -> None:
+        """Accept nobody any more, and wait until who was accepted just now has sent a request: uvicorn would close the
+        connection.
+        """
+        for server in self.servers:
+            server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_REQUEST_SECONDS):
+                await asyncio.sleep(_ACCEPT_SECONDS)
+                while self._has_new_connections():  # noqa: ASYNC110 - uvicorn tells nobody
+                    await asyncio.sleep(_ACCEPT_SECONDS)
+
+    def _has_new_connections(self) -> bool:
+        return any(getattr(connection, "cycle", True) is None for connection in self.server_state.connections)
 
 
 class _Server:
@@ -217,6 +236,8 @@ class _Server:
         self._serving = False
         for task in self._tasks:
             task.cancel()
+        if self.has_lost_too_many:
+            await asyncio.gather(tcp.stop_listening(), unix.stop_listening())
         self._gateway.drain()
         tcp.should_exit = unix.should_exit = True
         if not self.has_lost_too_many:

@@ -1,12 +1,14 @@
 /* Tests of pace: who keeps a processor gives way until the end of what it runs, nobody else does, and nobody starves. */
 #include "pace.h"
 
+#include "fence.h"
 #include "priorities.h"
 
 enum {
     LONG_NS = 2 * 1000 * 1000,
     LONGEST_PAUSE_NS = 160 * 1000 * 1000,
     LOW_PAUSE_NS = 100 * 1000 * 1000,
+    ROUNDS = 600,
     TURN_NS = 10 * 1000 * 1000, /* more than one that gives way must get, and all of them */
 };
 
@@ -133,8 +135,8 @@ static void who_runs_nothing_is_looked_at_no_more(void)
     check_low(&pace, false);
 }
 
-/* The end came just before it was lowered. */
-static void the_next_look_puts_it_right(void)
+/* It is another one, which has not kept a processor yet. */
+static void an_inner_call_does_not_give_way(void)
 {
     _Atomic uint64_t sequence = 1;
     pyh_pace pace;
@@ -142,6 +144,59 @@ static void the_next_look_puts_it_right(void)
     sequence = 3;
     CHECK(look(&pace, &sequence) > 0);
     check_low(&pace, false);
+}
+
+typedef struct {
+    pyh_pace pace;
+    _Atomic uint64_t sequence;
+    threads_meeting meeting;
+} race;
+
+/* Index 0 runs long and then does one of three things; index 1 looks at it at the same moment. */
+static void run_or_look(size_t index, void *shared)
+{
+    race *self = shared;
+    pyh_pace *pace = &self->pace;
+    if (index == 0) {
+        pyh_pace_init(pace);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        if (index == 0) {
+            atomic_store(&self->sequence, 2 * (uint64_t)i + 1);
+            pyh_pace_begin(pace, atomic_load(&self->sequence));
+            burn(LONG_NS);
+        }
+        threads_meet(&self->meeting, 2);
+        for (int64_t until_ns = pyh_now_ns() + i % 40 * 250; index == 0 && pyh_now_ns() < until_ns;) {
+            /* later each time, to meet each moment of the look */
+        }
+        if (index == 1) {
+            look(pace, &self->sequence);
+        } else if (i % 3 == 0) {
+            atomic_store_explicit(&self->sequence, 2 * (uint64_t)i + 2, memory_order_release);
+            pyh_fence_light();
+            pyh_pace_end(pace);
+        } else if (i % 3 == 1) {
+            pyh_pace_hold();
+        } else {
+            pyh_pace_come_back();
+        }
+        threads_meet(&self->meeting, 2);
+        if (index == 0) {
+            if (i % 3 != 2) {
+                check_low(pace, false);
+            }
+            pyh_pace_release();
+            pyh_pace_end(pace);
+            check_low(pace, false);
+        }
+    }
+}
+
+static void nobody_is_left_low(void)
+{
+    race shared = {.sequence = 0};
+    threads_run(2, run_or_look, &shared);
 }
 
 /* Raised for longer each time, and not again for long once it gets its turn. */
@@ -330,7 +385,8 @@ int main(int argc, char **argv)
         CHECK_TEST(what_moves_on_does_not),
         CHECK_TEST(an_event_loop_that_waits_does_not),
         CHECK_TEST(who_runs_nothing_is_looked_at_no_more),
-        CHECK_TEST(the_next_look_puts_it_right),
+        CHECK_TEST(an_inner_call_does_not_give_way),
+        CHECK_TEST(nobody_is_left_low),
         CHECK_TEST(who_gets_nothing_is_raised_for_a_while),
         CHECK_TEST(who_gets_nothing_while_others_do_is_raised_later),
         CHECK_TEST(who_waits_is_looked_at_less_and_less),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -67,6 +68,21 @@ def test_all_at_once(folder, start_server):
         lost = {item["name"]: item["lost"] for item in client.get("/plugins").json()["plugins"]}
         assert lost["steady"] == lost["busy_plugin"] == 0
         assert lost["swallow_plugin"] == 1
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(PATIENCE) == 0
+
+
+def test_who_has_connected_is_answered_by_the_process_that_ends(folder, start_server):
+    server = start_server(folder, "--max-lost", "0", "--grace", "1s")
+    with socket.socket(socket.AF_UNIX) as early, server.unix() as client:
+        early.connect(str(server.socket))
+        assert result_of(client, "swallow_plugin", "run") == "deadline-exceeded"
+        while "a new process takes over" not in server.log.read_text():
+            pass
+        early.sendall(b"POST /call/steady/identity HTTP/1.0\r\nContent-Length: 11\r\n\r\n" + b'{"value":7}')
+        assert early.makefile("rb").read().endswith(b'{"result":7}')
+    with server.unix() as client:  # answered by the new process
+        assert result_of(client, "steady", "identity", value=8) == 8
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(PATIENCE) == 0
 
