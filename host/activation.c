@@ -1,5 +1,5 @@
-/* activation: see activation.h. Fact used: from 3.15 on, a system call that a signal interrupts (a sleep, a read) looks for
- * a posted exception before it goes on. */
+/* activation: see activation.h. Fact used: from 3.15 on, a system call that a signal interrupts (a sleep, a read) looks
+ * for a posted exception before it goes on. */
 #include "activation.h"
 
 #include <sched.h>
@@ -140,6 +140,13 @@ void pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns, pyh_a
     }
 }
 
+void pyh_activation_give_way(pyh_activation *activation)
+{
+    if (activation->pace.thread != 0) {
+        pyh_pace_lower(&activation->pace, atomic_load_explicit(&activation->sequence, memory_order_relaxed));
+    }
+}
+
 /* Of the call of that sequence. */
 static void expire(pyh_activation *activation, uint64_t sequence, int64_t at_ns)
 {
@@ -200,7 +207,8 @@ void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *
     atomic_store_explicit(&activation->sequence, sequence + (nested ? 2 : 1), memory_order_release);
     wait_for_interrupt(activation); /* the light fence in it is for the pace, too */
     pyh_pace_end(&activation->pace);
-    if (pyh_async_exception_is_pending(activation->thread_state) || (deadline_ns != PYH_NEVER && now_ns >= deadline_ns)) {
+    bool is_late = deadline_ns != PYH_NEVER && now_ns >= deadline_ns;
+    if (is_late || pyh_async_exception_is_pending(activation->thread_state)) {
         drop_pending_interrupt(activation);
     }
     if (nested) {

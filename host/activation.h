@@ -1,8 +1,8 @@
 /* activation: what one thread runs in one interpreter, and until when.
  *
  * Each call begins and ends here. When its deadline passes while it runs, the watchdog posts the interpreter's
- * DeadlineInterrupt to the running thread, again and again until the call has ended. One that runs on for longer than the
- * interpreter's grace time makes the interpreter overdue.
+ * DeadlineInterrupt to the running thread, again and again until the call has ended. One that runs on for longer than
+ * the interpreter's grace time makes the interpreter overdue.
  * Beginning a call costs no more than a few stores: the timer is armed only if none is armed for an earlier time, and
  * looks again when it fires. What keeps a processor for long is paced (pace.h), which costs a call one load. Reference
  * counted, as an armed timer refers to it. */
@@ -68,6 +68,9 @@ static inline int64_t pyh_deadline_within(int64_t deadline_ns)
 
 /* Begins a call that should end by the deadline; keep *outer for its end. This thread, GIL held. */
 void pyh_activation_begin(pyh_activation *activation, int64_t deadline_ns, pyh_activation_outer *outer);
+
+/* The call that has begun kept a processor for long the last time, and gives way from its beginning. This thread. */
+void pyh_activation_give_way(pyh_activation *activation);
 
 /* Lets the running call's deadline pass at that time, if it is still the same call. Any thread, GIL held or not. */
 void pyh_activation_expire(pyh_activation *activation, int64_t at_ns);

@@ -1,5 +1,5 @@
-/* async_exception: see async_exception.h. Facts used: CPython's loop looks at a thread state's eval_breaker, and where a
- * certain bit is set takes async_exc by an atomic exchange; it drops the reference with the GIL held. */
+/* async_exception: see async_exception.h. Facts used: CPython's loop looks at a thread state's eval_breaker, and where
+ * a certain bit is set takes async_exc by an atomic exchange; it drops the reference with the GIL held. */
 #include "async_exception.h"
 
 /* Enough for posting one every 200 ms for two days. */

@@ -1,5 +1,5 @@
 /* async_exception: an exception that CPython raises in a thread when it next looks between two bytecodes. What
- * PyThreadState_SetAsyncExc does, but without a lock and without the GIL, which C code may keep for as long as it likes. */
+ * PyThreadState_SetAsyncExc does, but without a lock and without the GIL, which C code may keep as long as it likes. */
 #ifndef PYH_ASYNC_EXCEPTION_H
 #define PYH_ASYNC_EXCEPTION_H
 

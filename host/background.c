@@ -30,8 +30,8 @@ static void give_way_no_more(pyh_timer *timer)
     pyh_event_set(&stretch->over);
 }
 
-/* Locks are taken before the priority and after it: who gives way in the midst of one holds it for as long, and deadlines
- * wait for the watchdog's. */
+/* Locks are taken before the priority and after it: who gives way in the midst of one holds it for as long, and
+ * deadlines wait for the watchdog's. */
 void pyh_background_begin(pyh_background *stretch, int64_t limit_ns)
 {
     pthread_once(&background.once, set_up);

@@ -77,22 +77,34 @@ static pyhost_status conclude_undecoded(pyh_interp *interp, int64_t started_ns, 
 void pyh_stretch_begin(pyh_stretch *stretch, pyh_interp *interp, pyh_activation *activation, pyh_stats *stats,
                        int64_t now_ns, int64_t deadline_ns)
 {
-    bool may_be_long = atomic_load_explicit(&stats->is_long, memory_order_relaxed);
+    uint32_t length = atomic_load_explicit(&stats->length, memory_order_relaxed);
     stretch->activation = activation;
     stretch->stats = stats;
     stretch->share = NULL;
-    pyh_cpu_begin(&stretch->span, interp->account, now_ns, may_be_long);
+    pyh_cpu_begin(&stretch->span, interp->account, now_ns, length != PYH_LENGTH_SHORT);
     pyh_activation_begin(activation, deadline_ns, &stretch->outer);
+    if (length == PYH_LENGTH_SLOW) {
+        pyh_activation_give_way(activation);
+    }
+}
+
+static pyh_length length_of(const pyh_cpu_span *span, int64_t processor_ns)
+{
+    if (!span->is_long) {
+        return PYH_LENGTH_SHORT;
+    }
+    return processor_ns < PYH_PACE_LONG_NS ? PYH_LENGTH_LONG : PYH_LENGTH_SLOW;
 }
 
 void pyh_stretch_end(pyh_stretch *stretch, int64_t now_ns)
 {
     pyh_activation_end(stretch->activation, &stretch->outer, now_ns);
     int64_t processor_ns = pyh_cpu_end(&stretch->span, now_ns);
+    pyh_length length = length_of(&stretch->span, processor_ns);
     if (stretch->share != NULL) {
-        pyh_stats_share_charge(stretch->share, stretch->stats, processor_ns, stretch->span.is_long);
+        pyh_stats_share_charge(stretch->share, stretch->stats, processor_ns, length);
     } else {
-        pyh_stats_charge(stretch->stats, processor_ns, stretch->span.is_long);
+        pyh_stats_charge(stretch->stats, processor_ns, length);
     }
 }
 

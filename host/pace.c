@@ -11,7 +11,6 @@
 #include "priority.h"
 
 enum {
-    LONG_NS = 2 * 1000 * 1000,             /* how much of a processor makes what runs long */
     LONGEST_PAUSE_NS = 160 * 1000 * 1000,  /* how far apart looks at short calls are */
     LOW_PAUSE_NS = 100 * 1000 * 1000,      /* how far apart looks at one that is low are */
     LEAST_NS = 5 * 1000 * 1000,            /* what it should have got in between */
@@ -74,18 +73,24 @@ void pyh_pace_restore(pyh_pace *pace)
     pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
 }
 
-/* First the priority and then the word for it: who finds that it is low puts it right, and nobody is left low without.
- * Behind the fence either side sees what the other has done: who ends it, or holds it, or this one, has the last word. */
-static void set_low(pyh_pace *pace)
+/* First the priority and then the word for it: who finds that it is low puts it right, and nobody is left low without. */
+static void set_low(pyh_pace *pace, uint64_t sequence)
 {
+    atomic_store(&pace->low_for, sequence);
     pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
     atomic_store(&pace->is_low, true);
-    pyh_fence_heavy();
 }
 
+void pyh_pace_lower(pyh_pace *pace, uint64_t sequence)
+{
+    set_low(pace, sequence);
+}
+
+/* Behind the fence either side sees what the other has done: who ends it, or holds it, or this, has the last word. */
 static void lower(pyh_pace *pace, const _Atomic uint64_t *sequence)
 {
-    set_low(pace);
+    set_low(pace, pace->sequence);
+    pyh_fence_heavy();
     if (atomic_load(sequence) != pace->sequence || atomic_load(&pace->is_held)) {
         pyh_pace_restore(pace);
     }
@@ -104,6 +109,7 @@ static void note(pyh_pace *pace, uint64_t sequence, int64_t clock_ns)
     pace->sequence = sequence;
     pace->began_ns = clock_ns;
     pace->raise_ns = FIRST_RAISE_NS;
+    pace->lean_looks = 0;
 }
 
 void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
@@ -115,8 +121,11 @@ void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
 /* It has begun something since the last look. */
 static int64_t move_on(pyh_pace *pace, uint64_t sequence, int64_t clock_ns)
 {
-    pyh_pace_end(pace); /* an inner call may have begun since it was lowered */
     note(pace, sequence, clock_ns);
+    pace->all_seen_ns = all_used_ns;
+    if (atomic_load(&pace->low_for) != sequence) {
+        pyh_pace_end(pace); /* it was lowered for an outer call */
+    }
     return next_pause(pace, false);
 }
 
@@ -138,15 +147,16 @@ static bool is_starved(pyh_pace *pace, int64_t used_ns)
 /* What it runs is long. */
 static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, int64_t used_ns)
 {
-    if (!atomic_load(&pace->is_low)) {
-        if (used_ns > 0) {
-            pace->all_seen_ns = all_used_ns;
-            pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? 1 : 0; /* it has starved before: no second chance */
-            lower(pace, sequence);
-        }
-        return pyh_priority_gives_way() ? LOW_PAUSE_NS : 0;
+    bool was_low = atomic_load(&pace->is_low);
+    if (!was_low && used_ns > 0) {
+        pace->all_seen_ns = all_used_ns;
+        pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? 1 : 0; /* it has starved before: no second chance */
+        lower(pace, sequence);
     }
-    if (!is_starved(pace, used_ns)) {
+    if (!pyh_priority_gives_way()) {
+        return 0;
+    }
+    if (!was_low || !is_starved(pace, used_ns)) {
         return LOW_PAUSE_NS;
     }
     int64_t raise_ns = pace->raise_ns;
@@ -154,7 +164,7 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
     atomic_store(&pace->is_low, false);
     pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
     if (atomic_load(&pace->is_set_aside)) {
-        set_low(pace); /* since just now */
+        set_low(pace, pace->sequence); /* since just now */
     }
     return raise_ns;
 }
@@ -170,16 +180,18 @@ int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool end
     if (running != pace->sequence) {
         return move_on(pace, running, clock_ns);
     }
-    if ((running & 1) == 0 || (endless && used_ns == 0) || atomic_load(&pace->is_set_aside)) {
+    if ((running & 1) == 0 || (endless && used_ns == 0 && !atomic_load(&pace->is_low)) ||
+        atomic_load(&pace->is_set_aside)) {
         pace->pause_ns = PYH_PACE_FIRST_NS;
         return 0;
     }
-    if (clock_ns - pace->began_ns < LONG_NS) {
+    if (clock_ns - pace->began_ns < PYH_PACE_LONG_NS && !atomic_load(&pace->is_low)) {
         return next_pause(pace, used_ns > 0);
     }
     int64_t sleeps = is_loop ? sleeps_of(pace) : 0;
     if (sleeps != pace->sleeps) {
         pace->sleeps = sleeps;
+        pyh_pace_end(pace);
         return move_on(pace, running, clock_ns);
     }
     return look_at_long(pace, sequence, used_ns);
@@ -194,7 +206,8 @@ void pyh_pace_note_deadline(pyh_pace *pace)
 void pyh_pace_set_aside(pyh_pace *pace)
 {
     atomic_store(&pace->is_set_aside, true);
-    set_low(pace);
+    set_low(pace, atomic_load(&pace->low_for));
+    pyh_fence_heavy();
 }
 
 void pyh_pace_recall(pyh_pace *pace)

@@ -1,5 +1,5 @@
-/* pace: which calls come first. A thread that keeps a processor for long with the same call gives way to others until the
- * call ends (PYH_PRIORITY_LOW), so that calls which are over in a moment find a processor, however many run long.
+/* pace: which calls come first. A thread that keeps a processor for long with the same call gives way to others until
+ * the call ends (PYH_PRIORITY_LOW), so that calls which are over in a moment find a processor, however many run long.
  *
  * One that gets next to nothing of the processors meanwhile has its ordinary priority for a while, and for longer each
  * time: where others always want the processors, it has more than nine tenths of its fair share in the long run, and a
@@ -13,28 +13,31 @@
 
 #include "watchdog.h"
 
+/* How much of a processor makes what runs long. */
+#define PYH_PACE_LONG_NS (2 * 1000 * 1000)
 /* When a thread that begins something is looked at first. */
 #define PYH_PACE_FIRST_NS (3 * 1000 * 1000)
 
 typedef struct pyh_pace {
     pyh_timer timer; /* its owner's, for the next look */
     /* fixed after init */
-    pid_t thread;
+    pid_t thread;    /* 0: it is not paced */
     clockid_t clock; /* its processor time */
-    _Atomic bool watched; /* a look is due, or none ever will be; its owner's */
-    _Atomic bool is_low;
-    _Atomic bool is_set_aside;
-    _Atomic bool is_held; /* not to be low now */
+    _Atomic bool watched;      /* a look is due, or none ever will be; its owner's */
+    _Atomic bool is_low;       /* it may have low priority, and who ends what it runs sees to that */
+    _Atomic uint64_t low_for;  /* the number of what it was lowered for */
+    _Atomic bool is_set_aside; /* it is low for good */
+    _Atomic bool is_held;      /* it is not to be low now */
     /* who looks */
-    uint64_t sequence; /* of what it was seen to run */
-    int64_t began_ns;  /* its clock then */
-    int64_t seen_ns;   /* its clock at the last look */
-    int64_t pause_ns;  /* before that look */
-    int64_t raise_ns;  /* for how long it is ordinary the next time that it gets nothing */
+    uint64_t sequence;   /* of what it was seen to run */
+    int64_t began_ns;    /* its clock then */
+    int64_t seen_ns;     /* its clock at the last look */
     int64_t all_seen_ns; /* the processor time of all that are low, then */
+    int64_t sleeps;      /* how often it had waited by itself, then */
+    int64_t pause_ns;    /* before that look */
+    int64_t raise_ns;    /* for how long it is ordinary the next time that it gets nothing */
     int lean_looks;      /* in a row at which it had got too little */
-    int64_t sleeps;    /* how often it had waited by itself then */
-    int64_t due_ns;    /* its clock at the deadline of what it runs */
+    int64_t due_ns;      /* its clock at the deadline of what it runs */
 } pyh_pace;
 
 /* For the calling thread. */
@@ -42,6 +45,9 @@ void pyh_pace_init(pyh_pace *pace);
 
 /* It begins what has that number, and is not looked at yet. That thread. */
 void pyh_pace_begin(pyh_pace *pace, uint64_t sequence);
+
+/* It has begun what has that number, which is long by all experience, and gives way from now on. That thread. */
+void pyh_pace_lower(pyh_pace *pace, uint64_t sequence);
 
 /* Looks at the thread, which runs what has that number: odd for something, even for nothing. Nanoseconds until the next
  * look; 0: none before it begins something new. endless: what it runs may wait for ever. is_loop: it is an event loop,
@@ -58,8 +64,8 @@ bool pyh_pace_is_kept_waiting(const pyh_pace *pace);
 void pyh_pace_set_aside(pyh_pace *pace);
 void pyh_pace_recall(pyh_pace *pace);
 
-/* The calling thread is ordinary while this is held, as are threads and processes that it starts. Nothing for one that is
- * not paced. */
+/* The calling thread is ordinary while this is held, as are threads and processes that it starts. Nothing for one that
+ * is not paced. */
 void pyh_pace_hold(void);
 void pyh_pace_release(void);
 

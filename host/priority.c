@@ -1,6 +1,6 @@
-/* priority: see priority.h. Under SCHED_IDLE, which is lower still, threads that wake up come onto the same processor as
- * others, since the kernel takes one with nothing but such threads for idle; they wait for each other then, and for the
- * next tick (measured: 4.3 ms in place of 0.4, 99th percentile). */
+/* priority: see priority.h. Under SCHED_IDLE, which is lower still, threads that wake up come onto the same processor
+ * as others, since the kernel takes one with nothing but such threads for idle; they wait for each other then, and for
+ * the next tick (measured: 4.3 ms in place of 0.4, 99th percentile). */
 #include "priority.h"
 
 #include <pthread.h>

@@ -12,8 +12,8 @@
 typedef enum pyh_priority {
     PYH_PRIORITY_ORDINARY, /* that of the process */
     PYH_PRIORITY_PROMPT,   /* gets a processor soon after it wakes up, for the shortest slices; its share is ordinary */
-    PYH_PRIORITY_LOW,      /* gives way: has a seventieth of an ordinary share, and long slices, so that others which wake
-                              up take the processor from it at once */
+    PYH_PRIORITY_LOW,      /* gives way: has a seventieth of an ordinary share, and long slices, so that others which
+                              wake up take the processor from it at once */
 } pyh_priority;
 
 /* For the thread with that number of the kernel's, 0 for the calling one; threads and processes that it starts have the

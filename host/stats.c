@@ -105,23 +105,23 @@ void pyh_stats_share_record(pyh_stats_share *share, pyhost_status status, int64_
     record(&share->counters, status, latency_ns, true);
 }
 
-static void note_long(pyh_stats *stats, bool is_long)
+static void note_length(pyh_stats *stats, pyh_length length)
 {
-    if (is_long != atomic_load_explicit(&stats->is_long, memory_order_relaxed)) {
-        atomic_store_explicit(&stats->is_long, is_long, memory_order_relaxed);
+    if (length != atomic_load_explicit(&stats->length, memory_order_relaxed)) {
+        atomic_store_explicit(&stats->length, length, memory_order_relaxed);
     }
 }
 
-void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, bool is_long)
+void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, pyh_length length)
 {
     add(&stats->counters.processor_ns, (uint64_t)processor_ns, false);
-    note_long(stats, is_long);
+    note_length(stats, length);
 }
 
-void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, bool is_long)
+void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, pyh_length length)
 {
     add(&share->counters.processor_ns, (uint64_t)processor_ns, true);
-    note_long(stats, is_long);
+    note_length(stats, length);
 }
 
 pyh_stats_share *pyh_stats_take_share(pyh_stats *stats)

@@ -28,6 +28,13 @@ typedef struct pyh_counters {
     _Atomic uint64_t buckets[PYH_STATS_BUCKETS];
 } pyh_counters;
 
+/* How long the code of a call ran. */
+typedef enum pyh_length {
+    PYH_LENGTH_SHORT,
+    PYH_LENGTH_LONG, /* so long that its clock is worth reading */
+    PYH_LENGTH_SLOW, /* so long that it gives way to others (pace.h) */
+} pyh_length;
+
 typedef struct pyh_stats_share {
     pyh_counters counters;
     _Atomic bool is_taken;
@@ -36,7 +43,7 @@ typedef struct pyh_stats_share {
 
 typedef struct pyh_stats {
     _Atomic uint32_t references;
-    _Atomic bool is_long; /* a call took so long that its clock is worth reading */
+    _Atomic uint32_t length; /* a pyh_length: of the call before */
     pyh_counters counters;
     _Atomic(pyh_stats_share *) shares; /* owned; it only grows, as what a share has counted stays */
 } pyh_stats;
@@ -49,8 +56,8 @@ pyh_stats *pyh_stats_unref(pyh_stats *stats);
 /* Counts one outcome, CLOSED as none; latency_ns is from acceptance to answer. */
 void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns);
 
-/* Adds processor time, and notes whether the call was long. */
-void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, bool is_long);
+/* Adds processor time, and notes how long the call was. */
+void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, pyh_length length);
 
 /* A share that nobody has, part of the stats; NULL: no memory. Give it back when nobody adds to it any more. */
 pyh_stats_share *pyh_stats_take_share(pyh_stats *stats);
@@ -58,7 +65,7 @@ void pyh_stats_give_back(pyh_stats_share *share);
 
 /* As record and charge, by the one thread that adds to the share now. */
 void pyh_stats_share_record(pyh_stats_share *share, pyhost_status status, int64_t latency_ns);
-void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, bool is_long);
+void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, pyh_length length);
 
 /* The counters as they stand, summed up. */
 typedef struct pyh_figures {

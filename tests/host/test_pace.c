@@ -1,11 +1,11 @@
-/* Tests of pace: who keeps a processor gives way until the end of what it runs, nobody else does, and nobody starves. */
+/* Tests of pace: who keeps a processor gives way until the end of what it runs; nobody else does; nobody starves. */
 #include "pace.h"
 
 #include "fence.h"
 #include "priorities.h"
 
 enum {
-    LONG_NS = 2 * 1000 * 1000,
+    LONG_NS = PYH_PACE_LONG_NS,
     LONGEST_PAUSE_NS = 160 * 1000 * 1000,
     LOW_PAUSE_NS = 100 * 1000 * 1000,
     ROUNDS = 600,
@@ -73,6 +73,30 @@ static void it_is_long_from_its_beginning(void)
     check_low(&pace, true);
     pyh_pace_come_back();
     check_low(&pace, false);
+}
+
+/* Looks find it low, and leave it so until it ends or another one begins. */
+static void what_was_long_before_gives_way_from_its_beginning(void)
+{
+    pyh_pace pace;
+    _Atomic uint64_t sequence = 1;
+    pyh_pace_init(&pace);
+    for (int i = 0; i < 3; i++) {
+        pyh_pace_lower(&pace, sequence);
+        check_low(&pace, true);
+        for (int looks = 0; looks < 2; looks++) {
+            burn(TURN_NS);
+            look(&pace, &sequence);
+            check_low(&pace, true);
+        }
+        sequence += 2;
+        if (i > 0) {
+            pyh_pace_end(&pace);
+        } else {
+            CHECK(look(&pace, &sequence) > 0);
+        }
+        check_low(&pace, false);
+    }
 }
 
 static void what_moves_on_does_not(void)
@@ -382,6 +406,7 @@ int main(int argc, char **argv)
     static const check_test tests[] = {
         CHECK_TEST(what_runs_long_gives_way_until_its_end),
         CHECK_TEST(it_is_long_from_its_beginning),
+        CHECK_TEST(what_was_long_before_gives_way_from_its_beginning),
         CHECK_TEST(what_moves_on_does_not),
         CHECK_TEST(an_event_loop_that_waits_does_not),
         CHECK_TEST(who_runs_nothing_is_looked_at_no_more),

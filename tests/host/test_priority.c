@@ -4,7 +4,9 @@
 
 static void a_thread_has_what_was_set(void)
 {
-    static const pyh_priority order[] = {PYH_PRIORITY_LOW, PYH_PRIORITY_PROMPT, PYH_PRIORITY_LOW, PYH_PRIORITY_ORDINARY};
+    static const pyh_priority order[] = {
+        PYH_PRIORITY_LOW, PYH_PRIORITY_PROMPT, PYH_PRIORITY_LOW, PYH_PRIORITY_ORDINARY,
+    };
     for (size_t i = 0; i < CHECK_COUNT(order); i++) {
         pyh_priority_set(0, order[i]);
         check_priority(0, order[i]);

@@ -13,7 +13,7 @@ LOWEST = 19
 PLUGIN = (
     COMMON
     + """
-import asyncio, os, subprocess, threading
+import asyncio, os, subprocess, threading, time
 
 def nice():
     return os.getpriority(os.PRIO_PROCESS, 0)
@@ -30,6 +30,13 @@ def own():
 def of_a_long_call():
     run_long()
     return nice()
+
+@pyhost.export
+def at_the_beginning(seconds):
+    found, end = nice(), time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+    return found
 
 @pyhost.export
 def of_a_thread():
@@ -112,6 +119,13 @@ def test_a_long_call_gives_way_and_the_next_does_not(host):
     for _ in range(3):
         assert host.call("plugin.of_a_long_call") == LOWEST
         assert host.call("plugin.own") == ORDINARY
+
+
+def test_a_call_that_was_long_the_last_time_gives_way_from_its_beginning(host):
+    seconds = [0.0, 0.05, 0.05, 0.0, 0.0]
+    found = [host.call("plugin.at_the_beginning", for_so_long) for for_so_long in seconds]
+    assert found == [ORDINARY, ORDINARY, LOWEST, LOWEST, ORDINARY]
+    assert host.call("plugin.own") == ORDINARY
 
 
 def test_a_long_step_of_an_event_loop_gives_way_and_the_next_does_not(host):
