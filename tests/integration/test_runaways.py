@@ -12,8 +12,9 @@ from support.plugins import COMMON, write_plugin
 
 RUNAWAYS = {
     "busy": "def run():\n    while True:\n        pass\n",
-    "swallow": (
-        "def run():\n    while True:\n        try:\n            while True:\n                pass\n"
+    "swallow": (  # twice over: the next interrupt may come while the one before is swallowed
+        "def run():\n    while True:\n        try:\n            swallow()\n        except BaseException:\n            pass\n"
+        "def swallow():\n    while True:\n        try:\n            while True:\n                pass\n"
         "        except BaseException:\n            pass\n"
     ),
     "sleep": "def run():\n    import time\n    time.sleep(60)\n",
