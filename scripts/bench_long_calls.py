@@ -1,25 +1,37 @@
-"""What long calls still get of a busy machine: their part of a fair share beside processes that never wait.
+"""What short calls feel of long ones, and what long ones still get.
 
-Long calls give way to whatever else wants a processor, and have their ordinary priority now and then so as not to
-starve. As many processes as there are processors run beside as many long calls; a fair share is half a processor each.
-Prints a table. Exit code 1 when the target is missed.
+Four callers of 100 ms calls beside one connection that calls another plugin in a closed loop, over HTTP: long calls
+give way to short ones. Then as many long calls as there are processors beside as many processes that never wait: they
+have their ordinary priority now and then so as not to starve; a fair share is half a processor each. Prints a table.
+Exit code 1 when a target is missed.
 """
 
 import argparse
+import http.client
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import closed_loop
+from bench_runaways import STEADY, write_plugin
+from bench_runaways_http import call_steadily, post, start_server, take
 
 import pyhost
 
-CODE = """
+LONG = """
 import time, pyhost
+
+@pyhost.export
+def work(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
 
 @pyhost.export
 def run(seconds: float) -> float:
@@ -28,12 +40,49 @@ def run(seconds: float) -> float:
         pass
     return time.thread_time() - before
 """
-MANIFEST = '[plugin]\nname = "long"\ninterpreters = {count}\n[limits]\ndeadline = "10m"\n'
-LEAST = 0.8
-"""The target, of a fair share."""
+CALLERS, LENGTH = 4, 0.1
+"""Of long calls, and the processor time of each in seconds."""
+RATIO, LEAST = 2.0, 0.8
+"""The targets: of the p99 alone, and of a fair share."""
 
 
-def measure(folder: Path, seconds: float, count: int, others: int) -> float:
+def write_plugins(folder: Path, interpreters: int) -> None:
+    write_plugin(folder, "long", LONG, f'interpreters = {interpreters}\n[limits]\ndeadline = "10m"\n')
+    write_plugin(folder, "steady", STEADY, "")
+
+
+def measure_short(port: int, seconds: float) -> tuple[float, float, int, int]:
+    """The p99 of short calls in seconds, alone and beside long ones, and how many there were."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=call_steadily, args=(theirs, port, 1), daemon=True)
+    process.start()
+    stopping = threading.Event()
+
+    def call_long() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        while not stopping.is_set():
+            status, _ = post(connection, "long/work", [LENGTH])
+            if status != http.client.OK:
+                raise SystemExit(f"a long call was answered with {status}")
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        take(ours)
+        time.sleep(seconds)
+        alone, _ = take(ours)
+        long_calls = [callers.submit(call_long) for _ in range(CALLERS)]
+        time.sleep(2 * CALLERS * LENGTH)  # every interpreter has had one
+        take(ours)
+        time.sleep(seconds)
+        beside, _ = take(ours)
+        stopping.set()
+        for call in long_calls:
+            call.result()
+    ours.send(None)
+    process.join()
+    return alone.p99(), beside.p99(), sum(alone.counts), sum(beside.counts)
+
+
+def measure_share(folder: Path, seconds: float, count: int, others: int) -> float:
     """Processor time of so many calls that run for so long, by what a fair share of the processors would be."""
     competitors = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
     try:
@@ -50,25 +99,40 @@ def measure(folder: Path, seconds: float, count: int, others: int) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long the calls run (default 10)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each measurement takes (default 10)")
     options = parser.parse_args()
     count = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as place:
-        plugin = Path(place, "long")
-        plugin.mkdir()
-        (plugin / "plugin.toml").write_text(MANIFEST.format(count=count))
-        (plugin / "long.py").write_text(CODE)
-        alone, beside = (measure(Path(place), options.seconds, count, others) for others in (0, count))
+        folder = Path(place)
+        write_plugins(folder, max(CALLERS, count))
+        server, port = start_server(folder)
+        try:
+            alone, beside, calls_alone, calls_beside = measure_short(port, options.seconds)
+        finally:
+            server.kill()
+            server.wait()
+        share = measure_share(folder, options.seconds, count, count)
     rows = [
-        (f"of a fair share, {count} long calls alone", f"{alone:.2f}", "", True),
         (
-            f"of a fair share, beside {count} processes that never wait",
-            f"{beside:.2f}",
+            f"p99 of short calls beside {CALLERS} callers of {LENGTH * 1000:g} ms calls ÷ alone",
+            f"{beside / alone:.2f} ({beside * 1e6:.0f} ÷ {alone * 1e6:.0f} µs)",
+            f"≤ {RATIO:g}",
+            beside <= RATIO * alone,
+        ),
+        (
+            "short calls a second, beside and alone",
+            f"{calls_beside / options.seconds:.0f}, {calls_alone / options.seconds:.0f}",
+            "",
+            True,
+        ),
+        (
+            f"of a fair share, {count} long calls beside {count} processes that never wait",
+            f"{share:.2f}",
             f"≥ {LEAST:g}",
-            beside >= LEAST,
+            share >= LEAST,
         ),
     ]
-    return 0 if closed_loop.report("Long calls on a busy machine", rows) else 1
+    return 0 if closed_loop.report("Long calls", rows) else 1
 
 
 if __name__ == "__main__":

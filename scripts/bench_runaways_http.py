@@ -29,7 +29,7 @@ STOP_GRACE = 1
 """Seconds that the server gives running calls when it stops."""
 
 
-def post(connection: http.client.HTTPConnection, function: str, arguments: list[int]) -> tuple[int, dict[str, Any]]:
+def post(connection: http.client.HTTPConnection, function: str, arguments: list[Any]) -> tuple[int, dict[str, Any]]:
     """Status and body of the answer."""
     connection.request("POST", f"/call/{function}", json.dumps(arguments), {"Content-Type": "application/json"})
     response = connection.getresponse()
