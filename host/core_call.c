@@ -68,7 +68,9 @@ static void conclude(pyh_core *core, Call *self, PyObject *result)
     pyh_interp_expose_call(core->interp, call);
     pyhost_status status = pyh_invoke_conclude(core->interp, result, call->submitted_ns, call->deadline_ns, &reply);
     pyh_interp_expose_call(core->interp, NULL);
-    pyh_activation_end(core->interp->activation, &outer, pyh_now_ns());
+    int64_t ended_ns = pyh_now_ns();
+    pyh_activation_end(core->interp->activation, &outer, ended_ns);
+    status = pyh_invoke_settle(status, ended_ns, call->deadline_ns, &reply);
     pyh_interp_run_call(NULL);
     self->call = NULL;
     pyh_lines_end(core->interp->log_source);

@@ -67,6 +67,15 @@ pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t 
     return fail(interp, is_result ? PYHOST_BAD_RESULT : status, reply);
 }
 
+pyhost_status pyh_invoke_settle(pyhost_status status, int64_t ended_ns, int64_t deadline_ns, pyh_message **reply)
+{
+    if (status != PYHOST_OK || ended_ns < deadline_ns) {
+        return status;
+    }
+    *reply = pyh_message_unref(*reply);
+    return PYHOST_TIMEOUT;
+}
+
 /* Of the exception that decoding the arguments has set. */
 static pyhost_status conclude_undecoded(pyh_interp *interp, int64_t started_ns, pyh_message **reply)
 {

@@ -42,6 +42,10 @@ void pyh_stretch_end(pyh_stretch *stretch, int64_t now_ns);
  * first line, RAISED otherwise. GIL held. */
 pyhost_status pyh_invoke_classify(pyh_interp *interp, int64_t started_ns);
 
+/* Of a call that ended with that status at that time: a value past its deadline is for nobody, though whoever waits may
+ * not have noticed yet. TIMEOUT then, and the reply is dropped. */
+pyhost_status pyh_invoke_settle(pyhost_status status, int64_t ended_ns, int64_t deadline_ns, pyh_message **reply);
+
 /* Encodes the result of a function that began at started_ns (borrowed), or the exception that is set when it is NULL,
  * as pyh_invoke does. Past the deadline an exception is TIMEOUT. */
 pyhost_status pyh_invoke_conclude(pyh_interp *interp, PyObject *result, int64_t started_ns, int64_t deadline_ns,

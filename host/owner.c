@@ -170,10 +170,7 @@ void pyh_owner_run(pyh_interp *interp, pyh_call *call)
     };
     pyh_interp_run_call(call);
     pyhost_status status = pyh_invoke(interp, interp->activation, &invocation);
-    if (status == PYHOST_OK && invocation.ended_ns >= invocation.deadline_ns) {
-        status = PYHOST_TIMEOUT; /* whoever waits may not have noticed yet */
-        invocation.reply = pyh_message_unref(invocation.reply);
-    }
+    status = pyh_invoke_settle(status, invocation.ended_ns, invocation.deadline_ns, &invocation.reply);
     pyh_lines_end(interp->log_source);
     pyh_interp_run_call(NULL);
     pyh_interp_end_call(interp);

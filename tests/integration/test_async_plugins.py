@@ -50,6 +50,14 @@ async def entries():
     return list(log)
 
 @pyhost.export
+async def spin_then_answer():
+    try:
+        while True:
+            pass
+    except pyhost.DeadlineInterrupt:
+        return "too late for that"
+
+@pyhost.export
 async def double(number):
     return 2 * number
 
@@ -205,6 +213,12 @@ class TestDeadlines:
     def test_a_task_that_swallows_its_cancellation_answers_nobody(self, host):
         with pytest.raises(DeadlineExceededError):
             host.call("aio.stubborn", "late", timeout=0.1)
+        assert host.call("aio.double", 2) == 4
+
+    def test_a_late_answer_is_for_nobody(self, host):
+        for _ in range(5):
+            with pytest.raises(DeadlineExceededError):
+                host.call("aio.spin_then_answer", timeout=0.05)
         assert host.call("aio.double", 2) == 4
 
     def test_a_plain_function_that_runs_too_long_is_interrupted(self, host):
