@@ -249,7 +249,7 @@ static void pass_deadline(pyh_activation *activation, uint64_t sequence, int64_t
     }
     interrupt(activation, sequence); /* last: it wakes a thread that sleeps */
     int64_t next_ns = now_ns + activation->pause_ns;
-    activation->pause_ns = activation->pause_ns * 2 < LONGEST_PAUSE_NS ? activation->pause_ns * 2 : LONGEST_PAUSE_NS;
+    activation->pause_ns = pyh_pause_doubled(activation->pause_ns, LONGEST_PAUSE_NS);
     arm(activation, now_ns < end_ns && end_ns < next_ns ? end_ns : next_ns);
 }
 

@@ -4,17 +4,11 @@
 #include "priority.h"
 
 static struct {
-    pthread_once_t once;
     pyh_mutex mutex;
     pyh_background *first; /* guarded by mutex */
-} background = {.once = PTHREAD_ONCE_INIT};
+} background = {.mutex = {PTHREAD_MUTEX_INITIALIZER, PYH_RANK_BACKGROUND}};
 
 static _Thread_local pyh_background *own; /* this thread's */
-
-static void set_up(void)
-{
-    pyh_mutex_init(&background.mutex, PYH_RANK_BACKGROUND);
-}
 
 /* Also one that is only about to give way: it looks at the flag then. */
 static void call_off(pyh_background *stretch)
@@ -34,7 +28,6 @@ static void give_way_no_more(pyh_timer *timer)
  * deadlines wait for the watchdog's. */
 void pyh_background_begin(pyh_background *stretch, int64_t limit_ns)
 {
-    pthread_once(&background.once, set_up);
     *stretch = (pyh_background){.timer = {.fire = give_way_no_more}, .thread = pyh_thread_number()};
     own = stretch;
     pyh_event_init(&stretch->over);
@@ -69,7 +62,6 @@ void pyh_background_end(pyh_background *stretch)
 
 void pyh_background_hurry(void)
 {
-    pthread_once(&background.once, set_up);
     if (own != NULL && !atomic_load(&own->is_called_off)) {
         return;
     }

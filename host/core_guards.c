@@ -57,8 +57,8 @@ static PyObject *guard_stack_size(PyObject *self, PyObject *arguments)
 static PyMethodDef stack_size = {"stack_size", guard_stack_size, METH_VARARGS, NULL};
 #endif
 
-/* A process inherits its parent's priority, for good, and is not to be LOW because a call was. `self` is what this stands
- * for. */
+/* A process inherits its parent's priority, for good, and is not to be LOW because a call was. `self` is what this
+ * stands for. */
 static PyObject *guard_start(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
 {
     pyh_pace_hold();
@@ -69,7 +69,12 @@ static PyObject *guard_start(PyObject *self, PyObject *const *arguments, Py_ssiz
 
 #define GUARD_START(name) {name, (PyCFunction)(void (*)(void))guard_start, METH_FASTCALL | METH_KEYWORDS, NULL}
 
-static PyMethodDef start_guards[] = {GUARD_START("posix_spawn"), GUARD_START("posix_spawnp"), GUARD_START("system")};
+static PyMethodDef start_guards[] = {
+    GUARD_START("posix_spawn"),
+    GUARD_START("posix_spawnp"),
+    GUARD_START("system"),
+    {NULL, NULL, 0, NULL},
+};
 static PyMethodDef fork_exec = GUARD_START("fork_exec");
 
 static PyMethodDef process_guards[] = {
@@ -98,21 +103,12 @@ static int put(PyObject *target, PyMethodDef *guard, PyObject *self)
     return result;
 }
 
-static int put_all(PyObject *target, PyMethodDef *guards)
-{
-    int result = 0;
-    for (; guards->ml_name != NULL && result == 0; guards++) {
-        result = put(target, guards, NULL);
-    }
-    return result;
-}
+/* Puts one into its target. */
+typedef int placing(PyObject *target, PyMethodDef *guard);
 
-static int put_all_in(const char *name, PyMethodDef *guards)
+static int replace(PyObject *target, PyMethodDef *guard)
 {
-    PyObject *target = PyImport_ImportModule(name);
-    int result = target != NULL ? put_all(target, guards) : -1;
-    Py_XDECREF(target);
-    return result;
+    return put(target, guard, NULL);
 }
 
 /* Replaces a function by one that calls it. */
@@ -124,6 +120,23 @@ static int wrap(PyObject *target, PyMethodDef *guard)
     return result;
 }
 
+static int place_all(PyObject *target, PyMethodDef *guards, placing *place)
+{
+    int result = 0;
+    for (; guards->ml_name != NULL && result == 0; guards++) {
+        result = place(target, guards);
+    }
+    return result;
+}
+
+static int place_all_in(const char *name, PyMethodDef *guards, placing *place)
+{
+    PyObject *target = PyImport_ImportModule(name);
+    int result = target != NULL ? place_all(target, guards, place) : -1;
+    Py_XDECREF(target);
+    return result;
+}
+
 /* Of modules that few plugins import. -1: an exception is set. */
 static int guard_module(PyObject *module)
 {
@@ -132,7 +145,7 @@ static int guard_module(PyObject *module)
         return -1;
     }
     if (strcmp(name, "_signal") == 0) {
-        return put_all(module, signal_guards);
+        return place_all(module, signal_guards, replace);
     }
     return strcmp(name, "_posixsubprocess") == 0 ? wrap(module, &fork_exec) : 0;
 }
@@ -162,28 +175,18 @@ static int guard_threads(void)
     return result;
 }
 
-static int guard_starts(void)
-{
-    PyObject *target = PyImport_ImportModule("posix");
-    int result = target != NULL ? 0 : -1;
-    for (size_t i = 0; i < sizeof start_guards / sizeof *start_guards && result == 0; i++) {
-        result = wrap(target, &start_guards[i]);
-    }
-    Py_XDECREF(target);
-    return result;
-}
-
-/* Modules in files of their own: the loader's class binds what it calls. */
+/* Modules in files of their own: of what replaces it the loader's class makes a method. */
 static int guard_extensions(void)
 {
     PyObject *target = PyImport_ImportModule("_frozen_importlib_external");
     PyObject *loader = target != NULL ? PyObject_GetAttrString(target, "ExtensionFileLoader") : NULL;
-    int result = loader != NULL ? wrap(loader, &guarded_exec_module) : -1;
-    PyObject *function = result == 0 ? PyObject_GetAttrString(loader, "exec_module") : NULL;
+    PyObject *inner = loader != NULL ? PyObject_GetAttrString(loader, "exec_module") : NULL;
+    PyObject *function = inner != NULL ? PyCFunction_New(&guarded_exec_module, inner) : NULL;
     PyObject *method = function != NULL ? PyInstanceMethod_New(function) : NULL;
-    result = method != NULL ? PyObject_SetAttrString(loader, "exec_module", method) : -1;
+    int result = method != NULL ? PyObject_SetAttrString(loader, "exec_module", method) : -1;
     Py_XDECREF(method);
     Py_XDECREF(function);
+    Py_XDECREF(inner);
     Py_XDECREF(loader);
     Py_XDECREF(target);
     return result;
@@ -192,8 +195,9 @@ static int guard_extensions(void)
 PyObject *pyh_core_install_guards(PyObject *module, PyObject *importer)
 {
     (void)module;
-    if (put_all_in("posix", process_guards) < 0 || put_all_in("sys", frame_guards) < 0 || guard_threads() < 0 ||
-        guard_starts() < 0 || wrap(importer, &guarded_exec_module) < 0 || guard_extensions() < 0) {
+    if (place_all_in("posix", process_guards, replace) < 0 || place_all_in("posix", start_guards, wrap) < 0 ||
+        place_all_in("sys", frame_guards, replace) < 0 || guard_threads() < 0 ||
+        wrap(importer, &guarded_exec_module) < 0 || guard_extensions() < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -123,7 +123,7 @@ static bool wait_alone(pyh_interp *interp, int64_t deadline_ns)
             return false;
         }
         let_others_run(pause_ns);
-        pause_ns = pause_ns * 2 < LONGEST_PAUSE_NS ? pause_ns * 2 : LONGEST_PAUSE_NS;
+        pause_ns = pyh_pause_doubled(pause_ns, LONGEST_PAUSE_NS);
     }
     return true;
 }

@@ -66,30 +66,30 @@ bool pyh_pace_is_kept_waiting(const pyh_pace *pace)
            *told(pace, "\nState:\t", text, sizeof text) == 'R';
 }
 
-void pyh_pace_restore(pyh_pace *pace)
+static void raise_priority(pyh_pace *pace)
 {
-    atomic_store(&pace->is_set_aside, false);
     atomic_store(&pace->is_low, false);
     pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
 }
 
-/* First the priority and then the word for it: who finds that it is low puts it right, and nobody is left low without. */
-static void set_low(pyh_pace *pace, uint64_t sequence)
+void pyh_pace_restore(pyh_pace *pace)
+{
+    atomic_store(&pace->is_set_aside, false);
+    raise_priority(pace);
+}
+
+/* First the priority and then the word for it: who finds that it is low puts it right, and none is left low without. */
+void pyh_pace_lower(pyh_pace *pace, uint64_t sequence)
 {
     atomic_store(&pace->low_for, sequence);
     pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
     atomic_store(&pace->is_low, true);
 }
 
-void pyh_pace_lower(pyh_pace *pace, uint64_t sequence)
-{
-    set_low(pace, sequence);
-}
-
 /* Behind the fence either side sees what the other has done: who ends it, or holds it, or this, has the last word. */
-static void lower(pyh_pace *pace, const _Atomic uint64_t *sequence)
+static void lower_running(pyh_pace *pace, const _Atomic uint64_t *sequence)
 {
-    set_low(pace, pace->sequence);
+    pyh_pace_lower(pace, pace->sequence);
     pyh_fence_heavy();
     if (atomic_load(sequence) != pace->sequence || atomic_load(&pace->is_held)) {
         pyh_pace_restore(pace);
@@ -99,8 +99,7 @@ static void lower(pyh_pace *pace, const _Atomic uint64_t *sequence)
 /* The next look at what is not low comes later by this much if there is no reason to hurry. */
 static int64_t next_pause(pyh_pace *pace, bool is_busy)
 {
-    int64_t longer_ns = pace->pause_ns * 2 < LONGEST_PAUSE_NS ? pace->pause_ns * 2 : LONGEST_PAUSE_NS;
-    pace->pause_ns = is_busy ? PYH_PACE_FIRST_NS : longer_ns;
+    pace->pause_ns = is_busy ? PYH_PACE_FIRST_NS : pyh_pause_doubled(pace->pause_ns, LONGEST_PAUSE_NS);
     return pace->pause_ns;
 }
 
@@ -151,7 +150,7 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
     if (!was_low && used_ns > 0) {
         pace->all_seen_ns = all_used_ns;
         pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? 1 : 0; /* it has starved before: no second chance */
-        lower(pace, sequence);
+        lower_running(pace, sequence);
     }
     if (!pyh_priority_gives_way()) {
         return 0;
@@ -160,11 +159,10 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
         return LOW_PAUSE_NS;
     }
     int64_t raise_ns = pace->raise_ns;
-    pace->raise_ns = raise_ns * 2 < LONGEST_RAISE_NS ? raise_ns * 2 : LONGEST_RAISE_NS;
-    atomic_store(&pace->is_low, false);
-    pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
+    pace->raise_ns = pyh_pause_doubled(raise_ns, LONGEST_RAISE_NS);
+    raise_priority(pace);
     if (atomic_load(&pace->is_set_aside)) {
-        set_low(pace, pace->sequence); /* since just now */
+        pyh_pace_lower(pace, pace->sequence); /* since just now */
     }
     return raise_ns;
 }
@@ -206,13 +204,8 @@ void pyh_pace_note_deadline(pyh_pace *pace)
 void pyh_pace_set_aside(pyh_pace *pace)
 {
     atomic_store(&pace->is_set_aside, true);
-    set_low(pace, atomic_load(&pace->low_for));
+    pyh_pace_lower(pace, atomic_load(&pace->low_for));
     pyh_fence_heavy();
-}
-
-void pyh_pace_recall(pyh_pace *pace)
-{
-    pyh_pace_end(pace);
 }
 
 void pyh_pace_hold(void)

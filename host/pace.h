@@ -2,8 +2,8 @@
  * the call ends (PYH_PRIORITY_LOW), so that calls which are over in a moment find a processor, however many run long.
  *
  * One that gets next to nothing of the processors meanwhile has its ordinary priority for a while, and for longer each
- * time: where others always want the processors, it has more than nine tenths of its fair share in the long run, and a
- * lock that it holds is not held for long. A call that has run past its deadline for too long gives way for good.
+ * time: where others always want the processors, it has most of its fair share in the long run, and a lock that it
+ * holds is not held for long. A call that has run past its deadline for too long gives way for good.
  *
  * Whoever calls look does so on one thread, the watchdog's. */
 #ifndef PYH_PACE_H
@@ -60,9 +60,10 @@ void pyh_pace_note_deadline(pyh_pace *pace);
 /* Whether it has had no chance to notice: it wants a processor and has hardly had one since. Who looks. */
 bool pyh_pace_is_kept_waiting(const pyh_pace *pace);
 
-/* It gives way for good, or until it comes back; and no more. The thread lives. Any thread. */
+/* It gives way for good, until it comes back or is restored. The thread lives. Any thread. */
 void pyh_pace_set_aside(pyh_pace *pace);
-void pyh_pace_recall(pyh_pace *pace);
+/* It is ordinary again, whatever made it low. The thread lives. Any thread. */
+void pyh_pace_restore(pyh_pace *pace);
 
 /* The calling thread is ordinary while this is held, as are threads and processes that it starts. Nothing for one that
  * is not paced. */
@@ -71,8 +72,6 @@ void pyh_pace_release(void);
 
 /* The calling thread goes on with something else, which others may wait for. Nothing for one that is not paced. */
 void pyh_pace_come_back(void);
-
-void pyh_pace_restore(pyh_pace *pace);
 
 /* The thread has ended what it ran; the number is another one, and a light fence (fence.h) behind it. That thread. */
 static inline void pyh_pace_end(pyh_pace *pace)

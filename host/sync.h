@@ -51,6 +51,12 @@ int64_t pyh_now_ns(void);
 int64_t pyh_deadline_from(int64_t at_ns, int64_t timeout_ns);
 int64_t pyh_deadline_after(int64_t timeout_ns);
 
+/* A pause that is twice as long, and no longer than the longest. */
+static inline int64_t pyh_pause_doubled(int64_t pause_ns, int64_t longest_ns)
+{
+    return pause_ns * 2 < longest_ns ? pause_ns * 2 : longest_ns;
+}
+
 /* A condition variable on the monotonic clock. */
 typedef struct pyh_condition {
     pthread_cond_t condition;

@@ -342,7 +342,7 @@ static void who_is_set_aside_gives_way_until_it_comes_back(void)
         if (i == 0) {
             pyh_pace_come_back();
         } else if (i == 1) {
-            pyh_pace_recall(&pace);
+            pyh_pace_restore(&pace);
         } else {
             pyh_pace_end(&pace);
         }
