@@ -276,7 +276,7 @@ void pyh_interp_set_aside(pyh_interp *interp)
 void pyh_interp_recall(pyh_interp *interp)
 {
     if (atomic_load(&interp->state) == PYH_INTERP_LOST) {
-        with_owner_thread(interp, pyh_pace_restore);
+        with_owner_thread(interp, pyh_pace_recall);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fence.h"
+#include "kicker.h"
 #include "priority.h"
 
 enum {
@@ -15,14 +16,19 @@ enum {
     LOW_PAUSE_NS = 100 * 1000 * 1000,      /* how far apart looks at one that is low are */
     LEAST_NS = 5 * 1000 * 1000,            /* what it should have got in between */
     LEAST_OF_ALL_NS = 10 * 1000 * 1000,    /* what all that are low should have got */
-    PATIENCE = 4,                          /* looks without that, as they do not take turns so soon */
+    NOTHING_NS = 500 * 1000,               /* less is nothing */
+    PATIENCE = 5,                          /* looks with little, as they do not take turns so soon */
     FIRST_RAISE_NS = 200 * 1000 * 1000,    /* for how long it is ordinary if it has not; doubled each time */
     LONGEST_RAISE_NS = 1600 * 1000 * 1000,
     NOTICE_NS = 10 * 1000 * 1000,          /* what it takes to notice an interrupt, at most */
+    SHARED_NS = 100 * 1000 * 1000,         /* for how long processors are taken to be shared after one was */
+    LONGEST_GLANCE_NS = 800 * 1000 * 1000, /* how far apart glances at one that is set aside are */
 };
 
 static _Thread_local pyh_pace *own; /* that of this thread */
-static int64_t all_used_ns;         /* by those that are low, as far as looks have seen; who looks */
+/* who looks */
+static int64_t all_used_ns;     /* by those that are low, as far as looks have seen */
+static int64_t shared_until_ns; /* others want the processors of those that are low */
 
 void pyh_pace_init(pyh_pace *pace)
 {
@@ -109,6 +115,7 @@ static void note(pyh_pace *pace, uint64_t sequence, int64_t clock_ns)
     pace->began_ns = clock_ns;
     pace->raise_ns = FIRST_RAISE_NS;
     pace->lean_looks = 0;
+    pace->look_at_ns = 0;
 }
 
 void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
@@ -117,13 +124,47 @@ void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
     pace->pause_ns = PYH_PACE_FIRST_NS;
 }
 
+/* Until it is looked at again. */
+static int64_t glances_begin(pyh_pace *pace, int64_t clock_ns, int64_t now_ns)
+{
+    pace->look_at_ns = now_ns + LOW_PAUSE_NS;
+    pace->glanced_at_ns = now_ns;
+    pace->glance_clock_ns = clock_ns;
+    pace->glance_pause_ns = PYH_KICKER_ASK_NS;
+    return PYH_KICKER_ASK_NS;
+}
+
+/* It is low. Where it has had only a part of a processor it shares that with somebody. */
+static int64_t glance(pyh_pace *pace, int64_t clock_ns, int64_t now_ns)
+{
+    int64_t used_ns = clock_ns - pace->glance_clock_ns, passed_ns = now_ns - pace->glanced_at_ns;
+    pace->glanced_at_ns = now_ns;
+    pace->glance_clock_ns = clock_ns;
+    if (used_ns > 0 && used_ns < passed_ns - passed_ns / 16) {
+        shared_until_ns = now_ns + SHARED_NS;
+    }
+    if (now_ns >= shared_until_ns) {
+        pace->glance_pause_ns = pyh_pause_doubled(pace->glance_pause_ns, LONGEST_GLANCE_NS);
+        int64_t left_ns = pace->look_at_ns - now_ns;
+        return left_ns > 0 && left_ns < pace->glance_pause_ns ? left_ns : pace->glance_pause_ns;
+    }
+    if (used_ns > 0) {
+        pyh_kicker_ask(pace->thread);
+    }
+    pace->glance_pause_ns = PYH_KICKER_ASK_NS;
+    return PYH_KICKER_ASK_NS;
+}
+
 /* It has begun something since the last look. */
-static int64_t move_on(pyh_pace *pace, uint64_t sequence, int64_t clock_ns)
+static int64_t move_on(pyh_pace *pace, uint64_t sequence, int64_t clock_ns, int64_t now_ns)
 {
     note(pace, sequence, clock_ns);
     pace->all_seen_ns = all_used_ns;
     if (atomic_load(&pace->low_for) != sequence) {
         pyh_pace_end(pace); /* it was lowered for an outer call */
+    }
+    if (atomic_load(&pace->is_low) && pyh_priority_gives_way()) {
+        return glances_begin(pace, clock_ns, now_ns);
     }
     return next_pause(pace, false);
 }
@@ -140,11 +181,11 @@ static bool is_starved(pyh_pace *pace, int64_t used_ns)
         return false;
     }
     pace->lean_looks++;
-    return pace->lean_looks == PATIENCE || (pace->lean_looks >= 2 && !do_others_get);
+    return pace->lean_looks == PATIENCE || (pace->lean_looks >= 2 && used_ns < NOTHING_NS && !do_others_get);
 }
 
 /* What it runs is long. */
-static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, int64_t used_ns)
+static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, int64_t used_ns, int64_t now_ns)
 {
     bool was_low = atomic_load(&pace->is_low);
     if (!was_low && used_ns > 0) {
@@ -155,8 +196,9 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
     if (!pyh_priority_gives_way()) {
         return 0;
     }
-    if (!was_low || !is_starved(pace, used_ns)) {
-        return LOW_PAUSE_NS;
+    bool is_first = pace->look_at_ns == 0; /* it has given way from its beginning, which was just now */
+    if (!was_low || is_first || !is_starved(pace, used_ns)) {
+        return glances_begin(pace, pace->seen_ns, now_ns);
     }
     int64_t raise_ns = pace->raise_ns;
     pace->raise_ns = pyh_pause_doubled(raise_ns, LONGEST_RAISE_NS);
@@ -170,29 +212,33 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
 int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool endless, bool is_loop)
 {
     uint64_t running = atomic_load(sequence);
-    int64_t clock_ns = clock_of(pace), used_ns = clock_ns - pace->seen_ns;
+    int64_t clock_ns = clock_of(pace), used_ns = clock_ns - pace->seen_ns, now_ns = pyh_now_ns();
+    bool is_low = atomic_load(&pace->is_low), is_set_aside = atomic_load(&pace->is_set_aside);
     if (clock_ns < 0) {
         return 0;
     }
+    bool is_glance_due = now_ns < pace->look_at_ns || (is_set_aside && pyh_priority_gives_way());
+    if (running == pace->sequence && is_low && is_glance_due) {
+        return glance(pace, clock_ns, now_ns);
+    }
     pace->seen_ns = clock_ns;
     if (running != pace->sequence) {
-        return move_on(pace, running, clock_ns);
+        return move_on(pace, running, clock_ns, now_ns);
     }
-    if ((running & 1) == 0 || (endless && used_ns == 0 && !atomic_load(&pace->is_low)) ||
-        atomic_load(&pace->is_set_aside)) {
+    if ((running & 1) == 0 || (endless && used_ns == 0 && !is_low) || is_set_aside) {
         pace->pause_ns = PYH_PACE_FIRST_NS;
         return 0;
     }
-    if (clock_ns - pace->began_ns < PYH_PACE_LONG_NS && !atomic_load(&pace->is_low)) {
+    if (clock_ns - pace->began_ns < PYH_PACE_LONG_NS && !is_low) {
         return next_pause(pace, used_ns > 0);
     }
     int64_t sleeps = is_loop ? sleeps_of(pace) : 0;
     if (sleeps != pace->sleeps) {
         pace->sleeps = sleeps;
         pyh_pace_end(pace);
-        return move_on(pace, running, clock_ns);
+        return move_on(pace, running, clock_ns, now_ns);
     }
-    return look_at_long(pace, sequence, used_ns);
+    return look_at_long(pace, sequence, used_ns, now_ns);
 }
 
 void pyh_pace_note_deadline(pyh_pace *pace)
@@ -206,6 +252,13 @@ void pyh_pace_set_aside(pyh_pace *pace)
     atomic_store(&pace->is_set_aside, true);
     pyh_pace_lower(pace, atomic_load(&pace->low_for));
     pyh_fence_heavy();
+}
+
+void pyh_pace_recall(pyh_pace *pace)
+{
+    atomic_store(&pace->is_held, true);
+    pyh_fence_light();
+    pyh_pace_restore(pace);
 }
 
 void pyh_pace_hold(void)

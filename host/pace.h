@@ -5,6 +5,8 @@
  * time: where others always want the processors, it has most of its fair share in the long run, and a lock that it
  * holds is not held for long. A call that has run past its deadline for too long gives way for good.
  *
+ * While one that gives way shares its processor with others, it has a kicker (kicker.h), so that it does so at once.
+ *
  * Whoever calls look does so on one thread, the watchdog's. */
 #ifndef PYH_PACE_H
 #define PYH_PACE_H
@@ -14,9 +16,9 @@
 #include "watchdog.h"
 
 /* How much of a processor makes what runs long. */
-#define PYH_PACE_LONG_NS (2 * 1000 * 1000)
+#define PYH_PACE_LONG_NS (1000 * 1000)
 /* When a thread that begins something is looked at first. */
-#define PYH_PACE_FIRST_NS (3 * 1000 * 1000)
+#define PYH_PACE_FIRST_NS (1500 * 1000)
 
 typedef struct pyh_pace {
     pyh_timer timer; /* its owner's, for the next look */
@@ -38,6 +40,10 @@ typedef struct pyh_pace {
     int64_t raise_ns;    /* for how long it is ordinary the next time that it gets nothing */
     int lean_looks;      /* in a row at which it had got too little */
     int64_t due_ns;      /* its clock at the deadline of what it runs */
+    int64_t look_at_ns;      /* until then one that is low is only glanced at, for its kicker; 0: it was not low */
+    int64_t glanced_at_ns;   /* the last time */
+    int64_t glance_clock_ns; /* its clock then */
+    int64_t glance_pause_ns; /* until the next time */
 } pyh_pace;
 
 /* For the calling thread. */
@@ -64,6 +70,8 @@ bool pyh_pace_is_kept_waiting(const pyh_pace *pace);
 void pyh_pace_set_aside(pyh_pace *pace);
 /* It is ordinary again, whatever made it low. The thread lives. Any thread. */
 void pyh_pace_restore(pyh_pace *pace);
+/* It is so for good. The thread lives. Any thread. */
+void pyh_pace_recall(pyh_pace *pace);
 
 /* The calling thread is ordinary while this is held, as are threads and processes that it starts. Nothing for one that
  * is not paced. */

@@ -25,6 +25,7 @@ typedef enum pyh_rank {
     PYH_RANK_CHANNEL,      /* channel: the ring */
     PYH_RANK_LOG,          /* log: the queue of records */
     PYH_RANK_WATCHDOG,     /* watchdog: the heap of timers */
+    PYH_RANK_KICKERS,      /* kicker: until when each is asked */
     PYH_RANK_ACCOUNTS,     /* account: the registry; from here on, taken inside allocations */
     PYH_RANK_CPU,          /* cpu: the threads of each account */
     PYH_RANK_REGIONS,      /* region: the table */

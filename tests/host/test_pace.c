@@ -2,6 +2,7 @@
 #include "pace.h"
 
 #include "fence.h"
+#include "kicker.h"
 #include "priorities.h"
 
 enum {
@@ -9,6 +10,7 @@ enum {
     LONGEST_PAUSE_NS = 160 * 1000 * 1000,
     LOW_PAUSE_NS = 100 * 1000 * 1000,
     ROUNDS = 600,
+    TEN_MS = 10 * 1000 * 1000,
     TURN_NS = 10 * 1000 * 1000, /* more than one that gives way must get, and all of them */
 };
 
@@ -32,9 +34,18 @@ static void check_low(const pyh_pace *pace, bool is_low)
     check_priority(pace->thread, is_low ? PYH_PRIORITY_LOW : PYH_PRIORITY_ORDINARY);
 }
 
+/* As if its time had come. */
 static int64_t look(pyh_pace *pace, const _Atomic uint64_t *sequence)
 {
+    pace->look_at_ns = pace->look_at_ns != 0 ? 1 : 0;
     return pyh_pace_look(pace, sequence, false, false);
+}
+
+/* How long what is low is only glanced at. */
+static void check_glances(const pyh_pace *pace, int64_t pause_ns)
+{
+    CHECK_EQUAL(pause_ns, pyh_priority_gives_way() ? PYH_KICKER_ASK_NS : 0);
+    CHECK(!pyh_priority_gives_way() || pace->look_at_ns > pyh_now_ns() + LOW_PAUSE_NS / 2);
 }
 
 /* The calling thread's, which has run the same for long by now. */
@@ -44,7 +55,7 @@ static void lower(pyh_pace *pace, _Atomic uint64_t *sequence)
     CHECK(look(pace, sequence) > 0);
     check_low(pace, false);
     burn(LONG_NS);
-    CHECK_EQUAL(look(pace, sequence), pyh_priority_gives_way() ? LOW_PAUSE_NS : 0);
+    check_glances(pace, look(pace, sequence));
     check_low(pace, true);
 }
 
@@ -232,12 +243,12 @@ static void who_gets_nothing_is_raised_for_a_while(void)
     lower(&pace, &sequence);
     for (size_t i = 0; i < CHECK_COUNT(raises_ms) && pyh_priority_gives_way(); i++) {
         if (i == 0) { /* others may have had their turn just now */
-            CHECK_EQUAL(look(&pace, &sequence), LOW_PAUSE_NS);
+            check_glances(&pace, look(&pace, &sequence));
             check_low(&pace, true);
         }
         CHECK_EQUAL(look(&pace, &sequence), raises_ms[i] * 1000 * 1000);
         check_low(&pace, false);
-        CHECK_EQUAL(look(&pace, &sequence), LOW_PAUSE_NS);
+        check_glances(&pace, look(&pace, &sequence));
         check_low(&pace, true);
     }
     burn(TURN_NS);
@@ -302,7 +313,7 @@ static void who_gets_nothing_while_others_do_is_raised_later(void)
     pthread_t thread = waiter_start(&self, LONG_NS);
     lower(&others, &sequence);
     look(&self.pace, &sequence);
-    for (int i = 0; i < 4 && pyh_priority_gives_way(); i++) {
+    for (int i = 0; i < 5 && pyh_priority_gives_way(); i++) {
         check_low(&self.pace, true);
         burn(TURN_NS);
         look(&others, &sequence);
@@ -337,7 +348,7 @@ static void who_is_set_aside_gives_way_until_it_comes_back(void)
         pyh_pace_init(&pace);
         CHECK(look(&pace, &sequence) > 0);
         pyh_pace_set_aside(&pace);
-        CHECK_EQUAL(look(&pace, &sequence), 0);
+        CHECK_EQUAL(look(&pace, &sequence) > 0, pyh_priority_gives_way());
         check_low(&pace, true);
         if (i == 0) {
             pyh_pace_come_back();
@@ -348,6 +359,37 @@ static void who_is_set_aside_gives_way_until_it_comes_back(void)
         }
         check_low(&pace, false);
     }
+}
+
+/* What is low is looked at when its time has come, and glanced at before, less and less often while it is alone. */
+static void who_is_low_is_glanced_at_between_looks(void)
+{
+    _Atomic uint64_t sequence = 1;
+    pyh_pace pace;
+    lower(&pace, &sequence);
+    int64_t look_at_ns = pace.look_at_ns, pause_ns = 0;
+    while (pyh_priority_gives_way() && pyh_now_ns() < look_at_ns - TEN_MS) {
+        burn(1000 * 1000);
+        pause_ns = pyh_pace_look(&pace, &sequence, false, false);
+        CHECK(pause_ns > 0 && pause_ns < LOW_PAUSE_NS);
+        CHECK_EQUAL(pace.look_at_ns, look_at_ns);
+    }
+    pyh_pace_end(&pace);
+}
+
+static void who_is_recalled_is_ordinary_for_good(void)
+{
+    _Atomic uint64_t sequence = 1;
+    pyh_pace pace;
+    lower(&pace, &sequence);
+    pyh_pace_set_aside(&pace);
+    pyh_pace_recall(&pace);
+    for (int i = 0; i < 3; i++) {
+        check_low(&pace, false);
+        burn(LONG_NS);
+        look(&pace, &sequence);
+    }
+    check_low(&pace, false);
 }
 
 static void who_is_held_does_not_give_way(void)
@@ -416,6 +458,8 @@ int main(int argc, char **argv)
         CHECK_TEST(who_gets_nothing_while_others_do_is_raised_later),
         CHECK_TEST(who_waits_is_looked_at_less_and_less),
         CHECK_TEST(who_is_set_aside_gives_way_until_it_comes_back),
+        CHECK_TEST(who_is_low_is_glanced_at_between_looks),
+        CHECK_TEST(who_is_recalled_is_ordinary_for_good),
         CHECK_TEST(who_is_held_does_not_give_way),
         CHECK_TEST(a_thread_that_is_not_paced_may_do_all_of_it),
         CHECK_TEST(who_is_kept_waiting_is_told),
