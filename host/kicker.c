@@ -41,10 +41,12 @@ static bool bind_to(size_t processor)
 static void *kicker_main(void *argument)
 {
     kicker *self = argument;
-    bool is_bound = bind_to((size_t)(self - kickers.of));
+    if (!bind_to((size_t)(self - kickers.of))) {
+        return NULL; /* the next one could not either: it counts as there */
+    }
     pyh_priority_set(0, PYH_PRIORITY_PROMPT);
     pyh_mutex_lock(&kickers.mutex);
-    for (int64_t now_ns; is_bound && (now_ns = pyh_now_ns()) < self->until_ns + LINGER_NS;) {
+    for (int64_t now_ns; (now_ns = pyh_now_ns()) < self->until_ns + LINGER_NS;) {
         int64_t next_ns = now_ns < self->until_ns ? now_ns + KICK_NS : self->until_ns + LINGER_NS;
         pyh_condition_wait(&self->changed, &kickers.mutex, next_ns);
     }
