@@ -190,7 +190,7 @@ static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, in
     bool was_low = atomic_load(&pace->is_low);
     if (!was_low && used_ns > 0) {
         pace->all_seen_ns = all_used_ns;
-        pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? 1 : 0; /* it has starved before: no second chance */
+        pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? PATIENCE - 1 : 0; /* no second chance */
         lower_running(pace, sequence);
     }
     if (!pyh_priority_gives_way()) {
