@@ -1,12 +1,9 @@
 /* kicker: see kicker.h. */
 #include "kicker.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "priority.h"
 #include "sync.h"
@@ -19,9 +16,8 @@ enum {
 
 typedef struct kicker {
     /* guarded by the mutex */
-    pyh_condition changed;
+    pyh_condition changed; /* its thread's */
     int64_t until_ns;
-    bool is_known; /* the condition is there */
     bool has_thread;
 } kicker;
 
@@ -59,13 +55,7 @@ static void *kicker_main(void *argument)
 static int processor_of(pid_t thread)
 {
     char text[1024];
-    snprintf(text, sizeof text, "/proc/self/task/%d/stat", (int)thread);
-    int file = open(text, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file >= 0 ? read(file, text, sizeof text - 1) : 0;
-    if (file >= 0) {
-        close(file);
-    }
-    text[length > 0 ? length : 0] = '\0';
+    pyh_thread_told(thread, "stat", text, sizeof text);
     const char *word = strrchr(text, ')');
     for (int i = 0; word != NULL && i < 37; i++) {
         word = strchr(word + 1, ' ');
@@ -73,14 +63,11 @@ static int processor_of(pid_t thread)
     return word != NULL ? atoi(word) : -1;
 }
 
-static void see_to_thread(kicker *self)
+static void start(kicker *self)
 {
     pthread_t thread;
-    if (!self->is_known) {
-        pyh_condition_init(&self->changed);
-        self->is_known = true;
-    }
-    if (!self->has_thread && pyh_thread_start(&thread, "pyh-kicker", kicker_main, self) == PYHOST_OK) {
+    pyh_condition_init(&self->changed);
+    if (pyh_thread_start(&thread, "pyh-kicker", kicker_main, self) == PYHOST_OK) {
         pthread_detach(thread);
         self->has_thread = true;
     }
@@ -97,11 +84,12 @@ void pyh_kicker_ask(pid_t thread)
     int64_t now_ns = pyh_now_ns();
     bool was_idle = self->until_ns <= now_ns;
     self->until_ns = now_ns + PYH_KICKER_ASKED_NS;
-    see_to_thread(self);
-    pyh_mutex_unlock(&kickers.mutex);
-    if (was_idle) {
+    if (!self->has_thread) {
+        start(self);
+    } else if (was_idle) {
         pyh_condition_signal(&self->changed);
     }
+    pyh_mutex_unlock(&kickers.mutex);
 }
 #else
 void pyh_kicker_ask(pid_t thread)

@@ -7,7 +7,6 @@
 #ifndef PYH_KICKER_H
 #define PYH_KICKER_H
 
-#include <stdint.h>
 #include <sys/types.h>
 
 /* How often to ask for a thread, which may move, and for how long. */

@@ -1,11 +1,8 @@
 /* pace: see pace.h. */
 #include "pace.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fence.h"
 #include "kicker.h"
@@ -47,13 +44,7 @@ static int64_t clock_of(const pyh_pace *pace)
 /* What the kernel tells of a thread in the line with that name; "" if it tells nothing. */
 static const char *told(const pyh_pace *pace, const char *name, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "/proc/self/task/%d/status", (int)pace->thread);
-    int file = open(text, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file >= 0 ? read(file, text, bytes - 1) : 0;
-    if (file >= 0) {
-        close(file);
-    }
-    text[length > 0 ? length : 0] = '\0';
+    pyh_thread_told(pace->thread, "status", text, bytes);
     const char *line = strstr(text, name);
     return line != NULL ? line + strlen(name) : "";
 }

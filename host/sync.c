@@ -8,6 +8,7 @@
 #include <patchlevel.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -380,6 +381,17 @@ pid_t pyh_thread_number(void)
 #else
     return 0;
 #endif
+}
+
+void pyh_thread_told(pid_t thread, const char *file, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "/proc/self/task/%d/%s", (int)thread, file);
+    int descriptor = open(text, O_RDONLY | O_CLOEXEC);
+    ssize_t length = descriptor >= 0 ? read(descriptor, text, bytes - 1) : 0;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    text[length > 0 ? length : 0] = '\0';
 }
 
 void pyh_thread_rename(const char *name)

@@ -124,6 +124,10 @@ void pyh_thread_wake(pthread_t thread);
 /* The kernel's number of this thread; 0 where it has none that pyhost could use. */
 pid_t pyh_thread_number(void);
 
+/* What the kernel tells of that thread of the process in /proc/self/task/NUMBER/FILE, up to bytes - 1 of it; "" where it
+ * tells nothing or the thread has ended. Any thread. */
+void pyh_thread_told(pid_t thread, const char *file, char *text, size_t bytes);
+
 /* Gives this thread another name. */
 void pyh_thread_rename(const char *name);
 

@@ -172,7 +172,10 @@ static bool shortage_is_watchdogs(void)
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
-    return !shortage_is_watchdogs() && shortage_hits(SHORTAGE_SYSTEM) ? EAGAIN : __real_pthread_create(thread, attributes, run, argument);
+    if (!shortage_is_watchdogs() && shortage_hits(SHORTAGE_SYSTEM)) {
+        return EAGAIN;
+    }
+    return __real_pthread_create(thread, attributes, run, argument);
 }
 
 /* Which blocks a scenario leaves allocated. */

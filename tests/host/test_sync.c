@@ -2,6 +2,7 @@
 #include "sync.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -131,6 +132,16 @@ static void threads_have_a_short_name_and_a_deep_stack(void)
     CHECK(self.stack_bytes >= (size_t)8 << 20);
 }
 
+static void what_the_kernel_tells_of_a_thread_is_read(void)
+{
+    char text[64];
+    pyh_thread_rename("told");
+    pyh_thread_told(pyh_thread_number(), "comm", text, sizeof text);
+    CHECK_EQUAL(strcmp(text, "told\n"), 0);
+    pyh_thread_told(-1, "comm", text, sizeof text);
+    CHECK_EQUAL(strcmp(text, ""), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {
@@ -141,6 +152,7 @@ int main(int argc, char **argv)
         CHECK_TEST(other_orders_abort_in_debug_builds),
 #endif
         CHECK_TEST(threads_have_a_short_name_and_a_deep_stack),
+        CHECK_TEST(what_the_kernel_tells_of_a_thread_is_read),
     };
     return check_main(tests, CHECK_COUNT(tests), argc, argv);
 }
