@@ -1,6 +1,7 @@
 /* pace: see pace.h. */
 #include "pace.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,16 +57,26 @@ static int64_t sleeps_of(const pyh_pace *pace)
     return strtoll(told(pace, "\nvoluntary_ctxt_switches:\t", text, sizeof text), NULL, 10);
 }
 
-bool pyh_pace_is_kept_waiting(const pyh_pace *pace)
+/* It has a processor, or waits for one. */
+static bool is_runnable(const pyh_pace *pace)
 {
     char text[4096];
-    return pace->thread != 0 && clock_of(pace) - pace->due_ns < NOTICE_NS &&
-           *told(pace, "\nState:\t", text, sizeof text) == 'R';
+    return *told(pace, "\nState:\t", text, sizeof text) == 'R';
+}
+
+bool pyh_pace_is_kept_waiting(const pyh_pace *pace)
+{
+    return pace->thread != 0 && clock_of(pace) - pace->due_ns < NOTICE_NS && is_runnable(pace);
+}
+
+static bool is_low(const pyh_pace *pace)
+{
+    return atomic_load(&pace->state) != PYH_PACE_ORDINARY;
 }
 
 static void raise_priority(pyh_pace *pace)
 {
-    atomic_store(&pace->is_low, false);
+    atomic_store(&pace->state, PYH_PACE_ORDINARY);
     pyh_priority_set(pace->thread, PYH_PRIORITY_ORDINARY);
 }
 
@@ -75,20 +86,31 @@ void pyh_pace_restore(pyh_pace *pace)
     raise_priority(pace);
 }
 
-/* First the priority and then the word for it: who finds that it is low puts it right, and none is left low without. */
+void pyh_pace_settle(pyh_pace *pace)
+{
+    while (atomic_load_explicit(&pace->state, memory_order_acquire) == PYH_PACE_LOWERING) {
+        sched_yield();
+    }
+    pyh_pace_restore(pace);
+}
+
 void pyh_pace_lower(pyh_pace *pace, uint64_t sequence)
 {
     atomic_store(&pace->low_for, sequence);
+    atomic_store(&pace->state, PYH_PACE_LOWERING);
     pyh_priority_set(pace->thread, PYH_PRIORITY_LOW);
-    atomic_store(&pace->is_low, true);
+    atomic_store(&pace->state, PYH_PACE_LOW);
 }
 
-/* Behind the fence either side sees what the other has done: who ends it, or holds it, or this, has the last word. */
+/* Behind the fence either side sees what the other has done: this that the thread ends what it runs, or holds itself, or
+ * the thread that it is being lowered. */
 static void lower_running(pyh_pace *pace, const _Atomic uint64_t *sequence)
 {
-    pyh_pace_lower(pace, pace->sequence);
+    atomic_store(&pace->state, PYH_PACE_LOWERING);
     pyh_fence_heavy();
-    if (atomic_load(sequence) != pace->sequence || atomic_load(&pace->is_held)) {
+    if (atomic_load(sequence) == pace->sequence && !atomic_load(&pace->is_held)) {
+        pyh_pace_lower(pace, pace->sequence);
+    } else {
         pyh_pace_restore(pace);
     }
 }
@@ -113,6 +135,13 @@ void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
 {
     note(pace, sequence, clock_of(pace));
     pace->pause_ns = PYH_PACE_FIRST_NS;
+}
+
+static void restore_if_low(pyh_pace *pace)
+{
+    if (is_low(pace)) {
+        pyh_pace_restore(pace);
+    }
 }
 
 /* Until it is looked at again. */
@@ -152,9 +181,9 @@ static int64_t move_on(pyh_pace *pace, uint64_t sequence, int64_t clock_ns, int6
     note(pace, sequence, clock_ns);
     pace->all_seen_ns = all_used_ns;
     if (atomic_load(&pace->low_for) != sequence) {
-        pyh_pace_end(pace); /* it was lowered for an outer call */
+        restore_if_low(pace); /* it was lowered for an outer call */
     }
-    if (atomic_load(&pace->is_low) && pyh_priority_gives_way()) {
+    if (is_low(pace) && pyh_priority_gives_way()) {
         return glances_begin(pace, clock_ns, now_ns);
     }
     return next_pause(pace, false);
@@ -178,7 +207,7 @@ static bool is_starved(pyh_pace *pace, int64_t used_ns)
 /* What it runs is long. */
 static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, int64_t used_ns, int64_t now_ns)
 {
-    bool was_low = atomic_load(&pace->is_low);
+    bool was_low = is_low(pace);
     if (!was_low && used_ns > 0) {
         pace->all_seen_ns = all_used_ns;
         pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? PATIENCE - 1 : 0; /* no second chance */
@@ -204,29 +233,30 @@ int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool end
 {
     uint64_t running = atomic_load(sequence);
     int64_t clock_ns = clock_of(pace), used_ns = clock_ns - pace->seen_ns, now_ns = pyh_now_ns();
-    bool is_low = atomic_load(&pace->is_low), is_set_aside = atomic_load(&pace->is_set_aside);
+    bool was_low = is_low(pace), is_set_aside = atomic_load(&pace->is_set_aside);
     if (clock_ns < 0) {
         return 0;
     }
     bool is_glance_due = now_ns < pace->look_at_ns || (is_set_aside && pyh_priority_gives_way());
-    if (running == pace->sequence && is_low && is_glance_due) {
+    if (running == pace->sequence && was_low && is_glance_due) {
         return glance(pace, clock_ns, now_ns);
     }
     pace->seen_ns = clock_ns;
     if (running != pace->sequence) {
         return move_on(pace, running, clock_ns, now_ns);
     }
-    if ((running & 1) == 0 || (endless && used_ns == 0 && !is_low) || is_set_aside) {
+    bool waits = endless && used_ns == 0 && !was_low && !is_runnable(pace); /* and may do so for ever */
+    if ((running & 1) == 0 || waits || is_set_aside) {
         pace->pause_ns = PYH_PACE_FIRST_NS;
         return 0;
     }
-    if (clock_ns - pace->began_ns < PYH_PACE_LONG_NS && !is_low) {
+    if (clock_ns - pace->began_ns < PYH_PACE_LONG_NS && !was_low) {
         return next_pause(pace, used_ns > 0);
     }
     int64_t sleeps = is_loop ? sleeps_of(pace) : 0;
     if (sleeps != pace->sleeps) {
         pace->sleeps = sleeps;
-        pyh_pace_end(pace);
+        restore_if_low(pace);
         return move_on(pace, running, clock_ns, now_ns);
     }
     return look_at_long(pace, sequence, used_ns, now_ns);

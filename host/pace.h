@@ -20,13 +20,19 @@
 /* When a thread that begins something is looked at first. */
 #define PYH_PACE_FIRST_NS (1500 * 1000)
 
+typedef enum pyh_pace_state {
+    PYH_PACE_ORDINARY,
+    PYH_PACE_LOWERING, /* somebody is about to lower it, or not, and says which in a moment */
+    PYH_PACE_LOW,      /* it may have low priority, and who ends what it runs sees to that */
+} pyh_pace_state;
+
 typedef struct pyh_pace {
     pyh_timer timer; /* its owner's, for the next look */
     /* fixed after init */
     pid_t thread;    /* 0: it is not paced */
     clockid_t clock; /* its processor time */
     _Atomic bool watched;      /* a look is due, or none ever will be; its owner's */
-    _Atomic bool is_low;       /* it may have low priority, and who ends what it runs sees to that */
+    _Atomic uint32_t state;    /* a pyh_pace_state */
     _Atomic uint64_t low_for;  /* the number of what it was lowered for */
     _Atomic bool is_set_aside; /* it is low for good */
     _Atomic bool is_held;      /* it is not to be low now */
@@ -81,11 +87,15 @@ void pyh_pace_release(void);
 /* The calling thread goes on with something else, which others may wait for. Nothing for one that is not paced. */
 void pyh_pace_come_back(void);
 
-/* The thread has ended what it ran; the number is another one, and a light fence (fence.h) behind it. That thread. */
+/* As restore, once it is known whether it was lowered just now. That thread. */
+void pyh_pace_settle(pyh_pace *pace);
+
+/* The thread has ended what it ran; the number is another one, and a light fence (fence.h) behind it: it is not lowered
+ * for that any more. That thread. */
 static inline void pyh_pace_end(pyh_pace *pace)
 {
-    if (atomic_load_explicit(&pace->is_low, memory_order_relaxed)) {
-        pyh_pace_restore(pace);
+    if (atomic_load_explicit(&pace->state, memory_order_relaxed) != PYH_PACE_ORDINARY) {
+        pyh_pace_settle(pace);
     }
 }
 

@@ -43,13 +43,13 @@ static void what_keeps_a_processor_is_paced(void)
     const pyh_pace *pace = &made.interps[0]->activation->pace;
     for (int i = 0; i < 3; i++) {
         pyh_call *running = start_spinning(&made);
-        while (!atomic_load(&pace->is_low)) {
+        while (atomic_load(&pace->state) != PYH_PACE_LOW) {
             sched_yield();
         }
         CHECK(pyh_call_give_up(running));
         pyh_call_unref(running);
         plugins_add(&made, 1, 2);
-        CHECK(!atomic_load(&pace->is_low));
+        CHECK_EQUAL(atomic_load(&pace->state), PYH_PACE_ORDINARY);
     }
     plugins_clear(&made);
 }

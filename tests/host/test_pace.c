@@ -29,7 +29,7 @@ static void burn(int64_t processor_ns)
 
 static void check_low(const pyh_pace *pace, bool is_low)
 {
-    CHECK_EQUAL(atomic_load(&pace->is_low), is_low);
+    CHECK_EQUAL(atomic_load(&pace->state), is_low ? PYH_PACE_LOW : PYH_PACE_ORDINARY);
     check_priority(pace->thread, is_low ? PYH_PRIORITY_LOW : PYH_PRIORITY_ORDINARY);
 }
 
@@ -218,6 +218,9 @@ static void run_or_look(size_t index, void *shared)
         } else {
             pyh_pace_come_back();
         }
+        if (index == 0 && i % 3 != 2) {
+            check_priority(0, PYH_PRIORITY_ORDINARY); /* already, whatever the look is about to do */
+        }
         threads_meet(&self->meeting, 2);
         if (index == 0) {
             if (i % 3 != 2) {
@@ -342,6 +345,23 @@ static void who_waits_is_looked_at_less_and_less(void)
     waiter_end(&self, thread);
 }
 
+/* It wants a processor, and by the clock of another thread it gets none. */
+static void who_gets_no_processor_yet_is_looked_at_again(void)
+{
+    waiter self;
+    pyh_pace pace;
+    _Atomic uint64_t sequence = 1;
+    pthread_t thread = waiter_start(&self, 0);
+    while (pyh_pace_look(&self.pace, &sequence, true, false) > 0) { /* until it waits */
+    }
+    pyh_pace_init(&pace);
+    pace.clock = self.pace.clock;
+    for (int i = 0; i < 3; i++) {
+        CHECK(pyh_pace_look(&pace, &sequence, true, false) > 0);
+    }
+    waiter_end(&self, thread);
+}
+
 static void who_is_set_aside_gives_way_until_it_comes_back(void)
 {
     _Atomic uint64_t sequence = 1;
@@ -462,6 +482,7 @@ int main(int argc, char **argv)
         CHECK_TEST(who_gets_nothing_is_raised_for_a_while),
         CHECK_TEST(who_gets_nothing_while_others_do_is_raised_later),
         CHECK_TEST(who_waits_is_looked_at_less_and_less),
+        CHECK_TEST(who_gets_no_processor_yet_is_looked_at_again),
         CHECK_TEST(who_is_set_aside_gives_way_until_it_comes_back),
         CHECK_TEST(who_is_low_is_glanced_at_between_looks),
         CHECK_TEST(who_is_recalled_is_ordinary_for_good),
