@@ -216,12 +216,24 @@ void pyh_activation_end(pyh_activation *activation, const pyh_activation_outer *
     }
 }
 
+/* What it runs cannot end meanwhile, and may never, nor tell how long it was. */
+static void note_slow(pyh_activation *activation)
+{
+    if (pyh_pace_is_low(&activation->pace)) { /* so the thread is the owner's */
+        const pyh_call *running = atomic_load(&activation->interp->running_call);
+        if (running != NULL) {
+            pyh_stats_note(running->function->stats, PYH_LENGTH_SLOW);
+        }
+    }
+}
+
 /* Raises the interrupt in the running call, if it is still that one: it cannot end meanwhile. */
 static void interrupt(pyh_activation *activation, uint64_t sequence)
 {
     atomic_store(&activation->is_interrupting, true);
     pyh_fence_heavy();
     if (atomic_load(&activation->sequence) == sequence) {
+        note_slow(activation);
         pyh_async_class_post(&activation->interp->interrupt, activation->thread_state);
         pyh_thread_wake(activation->system_thread);
     }

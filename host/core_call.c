@@ -126,9 +126,8 @@ static PyObject *call_step(PyObject *object, PyObject *const *arguments, Py_ssiz
     pyh_call *call = ((Call *)object)->call;
     int64_t now_ns = pyh_now_ns();
     pyh_interp_run_call(call);
-    pyh_stretch stretch;
-    pyh_stretch_begin(&stretch, core->interp, core->interp->activation, call->function->stats, now_ns,
-                      limit_of(call, now_ns));
+    pyh_stretch stretch = {.activation = core->interp->activation, .stats = call->function->stats};
+    pyh_stretch_begin(&stretch, core->interp, now_ns, limit_of(call, now_ns));
     pyh_interp_expose_call(core->interp, call);
     PyObject *result = PyObject_CallOneArg(arguments[0], arguments[1]);
     pyh_interp_expose_call(core->interp, NULL);

@@ -40,9 +40,12 @@ static PyObject *make_coroutine(pyh_core *core, pyh_call *call, PyObject *functi
     pyh_arguments arguments;
     PyObject *coroutine = NULL;
     pyh_interp_run_call(call);
-    pyh_stretch stretch;
-    pyh_stretch_begin(&stretch, core->interp, core->interp->activation, call->function->stats, pyh_now_ns(),
-                      call->deadline_ns);
+    pyh_stretch stretch = {
+        .activation = core->interp->activation,
+        .stats = call->function->stats,
+        .is_prelude = true,
+    };
+    pyh_stretch_begin(&stretch, core->interp, pyh_now_ns(), call->deadline_ns);
     pyh_interp_expose_call(core->interp, call);
     if (pyh_codec_decode_arguments(&core->codec, call->request, &arguments) == PYHOST_OK) {
         coroutine = PyObject_Vectorcall(function, arguments.values, arguments.count | PY_VECTORCALL_ARGUMENTS_OFFSET,

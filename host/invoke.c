@@ -83,17 +83,13 @@ static pyhost_status conclude_undecoded(pyh_interp *interp, int64_t started_ns, 
     return fail(interp, is_over ? PYHOST_OVER_LIMIT : PYHOST_UNENCODABLE, reply);
 }
 
-void pyh_stretch_begin(pyh_stretch *stretch, pyh_interp *interp, pyh_activation *activation, pyh_stats *stats,
-                       int64_t now_ns, int64_t deadline_ns)
+void pyh_stretch_begin(pyh_stretch *stretch, pyh_interp *interp, int64_t now_ns, int64_t deadline_ns)
 {
-    uint32_t length = atomic_load_explicit(&stats->length, memory_order_relaxed);
-    stretch->activation = activation;
-    stretch->stats = stats;
-    stretch->share = NULL;
+    uint32_t length = atomic_load_explicit(&stretch->stats->length, memory_order_relaxed);
     pyh_cpu_begin(&stretch->span, interp->account, now_ns, length != PYH_LENGTH_SHORT);
-    pyh_activation_begin(activation, deadline_ns, &stretch->outer);
-    if (length == PYH_LENGTH_SLOW) {
-        pyh_activation_give_way(activation);
+    pyh_activation_begin(stretch->activation, deadline_ns, &stretch->outer);
+    if (length == PYH_LENGTH_SLOW && !stretch->is_prelude) {
+        pyh_activation_give_way(stretch->activation);
     }
 }
 
@@ -109,11 +105,13 @@ void pyh_stretch_end(pyh_stretch *stretch, int64_t now_ns)
 {
     pyh_activation_end(stretch->activation, &stretch->outer, now_ns);
     int64_t processor_ns = pyh_cpu_end(&stretch->span, now_ns);
-    pyh_length length = length_of(&stretch->span, processor_ns);
     if (stretch->share != NULL) {
-        pyh_stats_share_charge(stretch->share, stretch->stats, processor_ns, length);
+        pyh_stats_share_charge(stretch->share, processor_ns);
     } else {
-        pyh_stats_charge(stretch->stats, processor_ns, length);
+        pyh_stats_charge(stretch->stats, processor_ns);
+    }
+    if (!stretch->is_prelude) {
+        pyh_stats_note(stretch->stats, length_of(&stretch->span, processor_ns));
     }
 }
 
@@ -145,10 +143,12 @@ static pyhost_status run(pyh_interp *interp, pyh_invocation *self)
 
 pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_invocation *invocation)
 {
-    pyh_stretch stretch;
-    pyh_stretch_begin(&stretch, interp, activation, invocation->function->stats, invocation->started_ns,
-                      invocation->deadline_ns);
-    stretch.share = invocation->share;
+    pyh_stretch stretch = {
+        .activation = activation,
+        .stats = invocation->function->stats,
+        .share = invocation->share,
+    };
+    pyh_stretch_begin(&stretch, interp, invocation->started_ns, invocation->deadline_ns);
     if (invocation->call != NULL) {
         begin_call(interp, activation, invocation->call);
     }

@@ -25,16 +25,18 @@ pyhost_status pyh_invoke(pyh_interp *interp, pyh_activation *activation, pyh_inv
 
 /* A stretch of a function's code on this thread: bounded by a deadline, its processor time charged to the function. */
 typedef struct pyh_stretch {
+    /* the caller's, borrowed until its end */
     pyh_activation *activation;
     pyh_stats *stats;
-    pyh_stats_share *share; /* charged instead, if it is not NULL; set by begin to NULL */
+    pyh_stats_share *share; /* charged instead, if it is not NULL */
+    bool is_prelude;        /* it is over at once, however long what follows it is */
+    /* from begin to end */
     pyh_activation_outer outer;
     pyh_cpu_span span;
 } pyh_stretch;
 
-/* Begins and ends one, now, attached to the interpreter. The activation and the stats are borrowed meanwhile. */
-void pyh_stretch_begin(pyh_stretch *stretch, pyh_interp *interp, pyh_activation *activation, pyh_stats *stats,
-                       int64_t now_ns, int64_t deadline_ns);
+/* Begins and ends one, now, attached to the interpreter. Where the one before it was slow, this one gives way. */
+void pyh_stretch_begin(pyh_stretch *stretch, pyh_interp *interp, int64_t now_ns, int64_t deadline_ns);
 void pyh_stretch_end(pyh_stretch *stretch, int64_t now_ns);
 
 /* The status of the exception that is set: TIMEOUT for DeadlineInterrupt, OVER_LIMIT for a MemoryError when the

@@ -69,11 +69,6 @@ bool pyh_pace_is_kept_waiting(const pyh_pace *pace)
     return pace->thread != 0 && clock_of(pace) - pace->due_ns < NOTICE_NS && is_runnable(pace);
 }
 
-static bool is_low(const pyh_pace *pace)
-{
-    return atomic_load(&pace->state) != PYH_PACE_ORDINARY;
-}
-
 static void raise_priority(pyh_pace *pace)
 {
     atomic_store(&pace->state, PYH_PACE_ORDINARY);
@@ -139,7 +134,7 @@ void pyh_pace_begin(pyh_pace *pace, uint64_t sequence)
 
 static void restore_if_low(pyh_pace *pace)
 {
-    if (is_low(pace)) {
+    if (pyh_pace_is_low(pace)) {
         pyh_pace_restore(pace);
     }
 }
@@ -183,7 +178,7 @@ static int64_t move_on(pyh_pace *pace, uint64_t sequence, int64_t clock_ns, int6
     if (atomic_load(&pace->low_for) != sequence) {
         restore_if_low(pace); /* it was lowered for an outer call */
     }
-    if (is_low(pace) && pyh_priority_gives_way()) {
+    if (pyh_pace_is_low(pace) && pyh_priority_gives_way()) {
         return glances_begin(pace, clock_ns, now_ns);
     }
     return next_pause(pace, false);
@@ -207,7 +202,7 @@ static bool is_starved(pyh_pace *pace, int64_t used_ns)
 /* What it runs is long. */
 static int64_t look_at_long(pyh_pace *pace, const _Atomic uint64_t *sequence, int64_t used_ns, int64_t now_ns)
 {
-    bool was_low = is_low(pace);
+    bool was_low = pyh_pace_is_low(pace);
     if (!was_low && used_ns > 0) {
         pace->all_seen_ns = all_used_ns;
         pace->lean_looks = pace->raise_ns > FIRST_RAISE_NS ? PATIENCE - 1 : 0; /* no second chance */
@@ -233,7 +228,7 @@ int64_t pyh_pace_look(pyh_pace *pace, const _Atomic uint64_t *sequence, bool end
 {
     uint64_t running = atomic_load(sequence);
     int64_t clock_ns = clock_of(pace), used_ns = clock_ns - pace->seen_ns, now_ns = pyh_now_ns();
-    bool was_low = is_low(pace), is_set_aside = atomic_load(&pace->is_set_aside);
+    bool was_low = pyh_pace_is_low(pace), is_set_aside = atomic_load(&pace->is_set_aside);
     if (clock_ns < 0) {
         return 0;
     }

@@ -55,6 +55,12 @@ typedef struct pyh_pace {
 /* For the calling thread. */
 void pyh_pace_init(pyh_pace *pace);
 
+/* Whether it gives way now, or is about to. Any thread. */
+static inline bool pyh_pace_is_low(const pyh_pace *pace)
+{
+    return atomic_load(&pace->state) != PYH_PACE_ORDINARY;
+}
+
 /* It begins what has that number, and is not looked at yet. That thread. */
 void pyh_pace_begin(pyh_pace *pace, uint64_t sequence);
 

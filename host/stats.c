@@ -105,23 +105,21 @@ void pyh_stats_share_record(pyh_stats_share *share, pyhost_status status, int64_
     record(&share->counters, status, latency_ns, true);
 }
 
-static void note_length(pyh_stats *stats, pyh_length length)
+void pyh_stats_note(pyh_stats *stats, pyh_length length)
 {
     if (length != atomic_load_explicit(&stats->length, memory_order_relaxed)) {
         atomic_store_explicit(&stats->length, length, memory_order_relaxed);
     }
 }
 
-void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, pyh_length length)
+void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns)
 {
     add(&stats->counters.processor_ns, (uint64_t)processor_ns, false);
-    note_length(stats, length);
 }
 
-void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, pyh_length length)
+void pyh_stats_share_charge(pyh_stats_share *share, int64_t processor_ns)
 {
     add(&share->counters.processor_ns, (uint64_t)processor_ns, true);
-    note_length(stats, length);
 }
 
 pyh_stats_share *pyh_stats_take_share(pyh_stats *stats)

@@ -56,8 +56,11 @@ pyh_stats *pyh_stats_unref(pyh_stats *stats);
 /* Counts one outcome, CLOSED as none; latency_ns is from acceptance to answer. */
 void pyh_stats_record(pyh_stats *stats, pyhost_status status, int64_t latency_ns);
 
-/* Adds processor time, and notes how long the call was. */
-void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns, pyh_length length);
+/* Notes how long a call is, which may run still. */
+void pyh_stats_note(pyh_stats *stats, pyh_length length);
+
+/* Adds processor time. */
+void pyh_stats_charge(pyh_stats *stats, int64_t processor_ns);
 
 /* A share that nobody has, part of the stats; NULL: no memory. Give it back when nobody adds to it any more. */
 pyh_stats_share *pyh_stats_take_share(pyh_stats *stats);
@@ -65,7 +68,7 @@ void pyh_stats_give_back(pyh_stats_share *share);
 
 /* As record and charge, by the one thread that adds to the share now. */
 void pyh_stats_share_record(pyh_stats_share *share, pyhost_status status, int64_t latency_ns);
-void pyh_stats_share_charge(pyh_stats_share *share, pyh_stats *stats, int64_t processor_ns, pyh_length length);
+void pyh_stats_share_charge(pyh_stats_share *share, int64_t processor_ns);
 
 /* The counters as they stand, summed up. */
 typedef struct pyh_figures {

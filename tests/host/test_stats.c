@@ -130,10 +130,9 @@ static void shares_count_for_the_whole(void)
     pyh_stats_share *first = pyh_stats_take_share(stats), *second = pyh_stats_take_share(stats);
     CHECK(first != NULL && second != NULL && first != second);
     pyh_stats_record(stats, PYHOST_OK, 1000);
-    pyh_stats_charge(stats, 10, PYH_LENGTH_SHORT);
+    pyh_stats_charge(stats, 10);
     pyh_stats_share_record(first, PYHOST_RAISED, 3000);
-    pyh_stats_share_charge(first, stats, 20, PYH_LENGTH_SLOW);
-    CHECK_EQUAL(stats->length, PYH_LENGTH_SLOW);
+    pyh_stats_share_charge(first, 20);
     pyh_stats_share_record(second, PYHOST_TIMEOUT, 7000);
     pyh_stats_give_back(first);
     CHECK(pyh_stats_take_share(stats) == first);

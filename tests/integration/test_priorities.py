@@ -79,6 +79,10 @@ async def of_a_long_step():
     return nice()
 
 @pyhost.export
+async def at_the_beginning_of_a_step(seconds):
+    return at_the_beginning(seconds)
+
+@pyhost.export
 async def own_after_a_step():
     await asyncio.sleep(0)
     return nice()
